@@ -1,0 +1,42 @@
+//! HLO modules: the programs that a trace's device ops belong to.
+//!
+//! Takes the bytes of an `xla.HloProto`, gives a checked [`HloModule`], its text, categories and costs.
+//! [`HloModuleFacts`] is the door for op statistics; the other modules are for tools that show programs.
+//!
+//! Invariants:
+//! - No bytes make it panic, recurse without bound or take more memory than a small multiple of their length.
+//! - Text is made on demand, never kept.
+//! - Nothing here knows of traces, planes or sessions.
+
+pub mod attribute;
+pub mod category;
+pub mod cost;
+pub mod dims;
+mod error;
+pub mod facts;
+pub mod frames;
+mod getters;
+mod instruction;
+pub mod literal;
+mod metadata;
+pub mod module;
+pub mod opcode;
+mod proto;
+mod replica_groups;
+mod scan;
+mod sharding;
+mod sharding_normal;
+pub mod shape;
+pub mod text;
+mod tile_order;
+mod validate;
+
+pub use attribute::{Attribute, field};
+pub use error::HloError;
+pub use facts::{HloModuleFacts, InstructionFacts, FusedChild, SourceInfo};
+pub use instruction::Instruction;
+pub use metadata::{Metadata, Span};
+pub use module::{Computation, HloModule, InstructionRef};
+pub use opcode::Opcode;
+pub use scan::{module_name_of, shows_training};
+pub use shape::{ArrayShape, Layout, PrimitiveType, Shape};

@@ -1,0 +1,372 @@
+//! HLO modules, read from protos and checked.
+//!
+//! Takes `xla.HloProto` bytes, gives an [`HloModule`]; must not print, and must not accept what contradicts itself.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use rustc_hash::FxHashMap;
+use std::hash::BuildHasher;
+
+use super::HloError;
+use super::frames::StackFrames;
+use super::instruction::{Context, Instruction, sanitize};
+use super::metadata::{Metadata, Span};
+use super::proto::{Ints, each_field, push_ints, shared_bytes, shared_text};
+use super::shape::ShapeTable;
+use super::validate;
+use crate::wire::Value;
+
+/// A position of an instruction in a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InstructionRef {
+    /// Position of the computation in the module.
+    pub computation: u32,
+    /// Position of the instruction in the computation.
+    pub instruction: u32,
+}
+
+/// A function of a module.
+#[derive(Debug, Clone)]
+pub struct Computation {
+    /// Id in the module.
+    pub id: i64,
+    /// Name, unique in the module, sanitised.
+    pub name: ByteString,
+    /// Its instructions; each comes after those it uses.
+    pub instructions: Vec<Instruction>,
+    /// Position of the instruction whose value is the result.
+    pub root: u32,
+    /// The thread it runs on, empty for the main one.
+    pub execution_thread: ByteString,
+    /// Positions of the instructions in the order they run, if the module is scheduled.
+    pub schedule: Option<Vec<u32>>,
+    /// The backend's configuration.
+    pub backend_config: Span,
+}
+
+impl Computation {
+    /// The instruction whose value is the result.
+    pub fn root(&self) -> &Instruction {
+        // A computation is only made with a root that exists.
+        &self.instructions[self.root as usize]
+    }
+
+    /// The operand of an instruction of this computation.
+    pub fn operand(&self, of: &Instruction, n: usize) -> Option<&Instruction> {
+        self.instructions.get(*of.operands.get(n)? as usize)
+    }
+
+    /// The operands of an instruction of this computation.
+    pub fn operands<'a>(&'a self, of: &'a Instruction) -> impl Iterator<Item = &'a Instruction> {
+        of.operands.iter().filter_map(|&at| self.instructions.get(at as usize))
+    }
+
+    /// The parameter of that number, as a position.
+    pub fn parameter(&self, number: i64) -> Option<u32> {
+        let is_it = |i: &Instruction| {
+            i.opcode == super::Opcode::Parameter && i.int(super::field::PARAMETER_NUMBER) == number
+        };
+        self.instructions.iter().position(is_it).map(|at| at as u32)
+    }
+
+    /// Positions such that every instruction comes after its control predecessors and its operands.
+    ///
+    /// Starts at the instructions that nobody uses, in the order of the proto; the last predecessor and the first operand
+    /// are visited first, which is the order of the original's text.
+    pub fn post_order(&self) -> Vec<u32> {
+        let n = self.instructions.len();
+        let mut used = vec![false; n];
+        for instruction in &self.instructions {
+            for &at in &instruction.operands {
+                used[at as usize] = true;
+            }
+        }
+        let mut order = Vec::with_capacity(n);
+        let mut state = vec![0u8; n];
+        let mut stack = Vec::new();
+        for start in (0..n).filter(|&at| !used[at]) {
+            stack.push(start as u32);
+            while let Some(&at) = stack.last() {
+                match state[at as usize] {
+                    0 => {
+                        state[at as usize] = 1;
+                        let instruction = &self.instructions[at as usize];
+                        // The stack turns the order around: what is pushed last is visited first.
+                        let next = instruction.operands.iter().rev().chain(&instruction.predecessors);
+                        stack.extend(next.copied().filter(|&next| state[next as usize] == 0));
+                    }
+                    seen => {
+                        stack.pop();
+                        if seen == 1 {
+                            state[at as usize] = 2;
+                            order.push(at);
+                        }
+                    }
+                }
+            }
+        }
+        order
+    }
+}
+
+/// A whole program.
+#[derive(Debug, Clone)]
+pub struct HloModule {
+    bytes: Bytes,
+    proto: Span,
+    /// Name as in the proto.
+    pub raw_name: ByteString,
+    /// Name, sanitised.
+    pub name: ByteString,
+    /// Its functions; each comes after those it calls.
+    pub computations: Vec<Computation>,
+    /// Position of the function that the program starts with.
+    pub entry: u32,
+    /// Source positions that instructions refer to.
+    pub frames: StackFrames,
+    /// Opaque bytes that instructions refer to.
+    pub payloads: Vec<Span>,
+    by_name: HashTable<InstructionRef>,
+}
+
+impl HloModule {
+    /// Reads an `xla.HloProto`. The module shares the bytes.
+    pub fn from_hlo_proto(bytes: Bytes) -> Result<Self, HloError> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(HloError::TooLarge);
+        }
+        let mut module = None;
+        each_field(&bytes, |number, value| {
+            if let (1, Value::Bytes(part)) = (number, value) {
+                module = Some(part);
+            }
+            Ok(())
+        })?;
+        let owner = bytes.clone();
+        read_module(&owner, module.ok_or(HloError::NoModule)?)
+    }
+
+    /// The text that a span of this module stands for.
+    pub fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(span.bytes(&self.bytes)).unwrap_or_default()
+    }
+
+    /// The bytes that a span of this module stands for.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        span.bytes(&self.bytes)
+    }
+
+    /// A text of this module that may outlive it, sharing its memory.
+    pub fn shared(&self, span: Span) -> ByteString {
+        shared_text(&self.bytes, span.bytes(&self.bytes)).unwrap_or_default()
+    }
+
+    /// The `HloModuleProto`, for the parts that only whole-module tools need.
+    pub fn proto(&self) -> Bytes {
+        shared_bytes(&self.bytes, self.proto.bytes(&self.bytes))
+    }
+
+    /// The function that the program starts with.
+    pub fn entry(&self) -> &Computation {
+        // A module is only made with an entry that exists.
+        &self.computations[self.entry as usize]
+    }
+
+    /// The instruction at a position, `None` if the position is of another module.
+    pub fn instruction(&self, at: InstructionRef) -> Option<&Instruction> {
+        self.computations.get(at.computation as usize)?.instructions.get(at.instruction as usize)
+    }
+
+    /// Finds an instruction by its exact, sanitised name.
+    pub fn find(&self, name: &str) -> Option<InstructionRef> {
+        let is_it = |at: &InstructionRef| self.instruction(*at).is_some_and(|i| i.name == name);
+        self.by_name.find(hash(name), is_it).copied()
+    }
+
+    /// The computation that an instruction calls as its `n`-th.
+    pub fn called(&self, by: &Instruction, n: usize) -> Option<&Computation> {
+        self.computations.get(*by.called.get(n)? as usize)
+    }
+
+    /// Number of instructions in all computations.
+    pub fn n_instructions(&self) -> usize {
+        self.computations.iter().map(|c| c.instructions.len()).sum()
+    }
+
+    /// The metadata of an instruction, empty if it has none.
+    pub fn metadata<'a>(&'a self, of: &'a Instruction) -> &'a Metadata {
+        static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();
+        of.metadata.as_deref().unwrap_or_else(|| NONE.get_or_init(Metadata::default))
+    }
+}
+
+fn hash(name: &str) -> u64 {
+    FixedState::with_seed(0).hash_one(name)
+}
+
+/// The parts of a module proto before anything refers to anything.
+#[derive(Default)]
+struct RawModule<'a> {
+    name: &'a [u8],
+    entry_id: i64,
+    computations: Vec<&'a [u8]>,
+    has_program_shape: bool,
+    schedule: Option<&'a [u8]>,
+}
+
+fn read_module(owner: &Bytes, data: &[u8]) -> Result<HloModule, HloError> {
+    let mut raw = RawModule::default();
+    let mut frames = StackFrames::default();
+    let mut payloads = Vec::new();
+    each_field(data, |number, value| {
+        match (number, value) {
+            (1, Value::Bytes(part)) => raw.name = part,
+            (3, Value::Bytes(part)) => raw.computations.push(part),
+            (4, Value::Bytes(_)) => raw.has_program_shape = true,
+            (6, Value::Varint(v)) => raw.entry_id = v as i64,
+            (7, Value::Bytes(part)) => raw.schedule = Some(part),
+            (17, Value::Bytes(part)) => frames = StackFrames::from_proto(owner, part)?,
+            (22, Value::Bytes(part)) => payloads.push(Span::of(owner, part)),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if !raw.has_program_shape {
+        return Err(HloError::invalid("No program shape found in the proto"));
+    }
+    let mut shapes = ShapeTable::default();
+    let mut ids: FxHashMap<i64, u32> = FxHashMap::default();
+    let mut computations = Vec::with_capacity(raw.computations.len());
+    let mut instruction_ids = FxHashMap::default();
+    for part in raw.computations {
+        instruction_ids.clear();
+        let computation = read_computation(owner, part, &mut shapes, &ids, &mut instruction_ids)?;
+        if ids.insert(computation.id, computations.len() as u32).is_some() {
+            return Err(HloError::invalid(format!("two computations have id {}", computation.id)));
+        }
+        computations.push(computation);
+    }
+    let entry = ids.get(&raw.entry_id).copied();
+    let entry = entry.ok_or_else(|| HloError::invalid(format!("no entry computation with id {}", raw.entry_id)))?;
+    if let Some(schedule) = raw.schedule {
+        read_schedule(schedule, &ids, &mut computations)?;
+    }
+    let raw_name = shared_text(owner, raw.name)?;
+    let mut module = HloModule {
+        bytes: owner.clone(),
+        proto: Span::of(owner, data),
+        name: sanitize(raw_name.clone()),
+        raw_name,
+        computations,
+        entry,
+        frames,
+        payloads,
+        by_name: HashTable::new(),
+    };
+    index_names(&mut module)?;
+    validate::module(&module)?;
+    Ok(module)
+}
+
+fn read_computation<'a>(
+    owner: &Bytes,
+    data: &'a [u8],
+    shapes: &mut ShapeTable<'a>,
+    computations: &FxHashMap<i64, u32>,
+    ids: &mut FxHashMap<u32, u32>,
+) -> Result<Computation, HloError> {
+    let (mut name, mut id, mut root_id) = (ByteString::new(), 0, 0);
+    let (mut execution_thread, mut backend_config) = (ByteString::new(), Span::default());
+    let mut instructions = Vec::new();
+    each_field(data, |number, value| {
+        match (number, value) {
+            (1, Value::Bytes(part)) => name = sanitize(shared_text(owner, part)?),
+            (2, Value::Bytes(part)) => {
+                let mut context = Context { owner, shapes, instructions: ids, computations };
+                let instruction = Instruction::from_proto(&mut context, part)?;
+                if ids.insert(instruction.id, instructions.len() as u32).is_some() {
+                    return Err(HloError::invalid(format!("two instructions have id {}", instruction.id)));
+                }
+                instructions.push(instruction);
+            }
+            (5, Value::Varint(v)) => id = v as i64,
+            (6, Value::Varint(v)) => root_id = v as i64,
+            (8, Value::Bytes(part)) => execution_thread = shared_text(owner, part)?,
+            (9, Value::Bytes(part)) => backend_config = Span::of(owner, part),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let root = ids.get(&(root_id as u32)).copied();
+    let root = root.ok_or_else(|| HloError::invalid(format!("computation {name} has no root with id {root_id}")))?;
+    Ok(Computation { id, name, instructions, root, execution_thread, schedule: None, backend_config })
+}
+
+/// Reads an `HloScheduleProto`; each sequence must name every instruction of its computation exactly once.
+fn read_schedule(
+    data: &[u8],
+    ids: &FxHashMap<i64, u32>,
+    computations: &mut [Computation],
+) -> Result<(), HloError> {
+    each_field(data, |number, value| {
+        let (1, Value::Bytes(entry)) = (number, value) else { return Ok(()) };
+        let (mut id, mut sequence) = (0, Ints::new());
+        each_field(entry, |number, value| match (number, value) {
+            (1, Value::Varint(v)) => {
+                id = v as i64;
+                Ok(())
+            }
+            (2, Value::Bytes(part)) => {
+                each_field(part, |n, value| if n == 1 { push_ints(&mut sequence, value) } else { Ok(()) })
+            }
+            _ => Ok(()),
+        })?;
+        let computation = ids.get(&id).and_then(|&at| computations.get_mut(at as usize));
+        let computation =
+            computation.ok_or_else(|| HloError::invalid(format!("schedule of unknown computation {id}")))?;
+        let places: FxHashMap<u32, u32> =
+            computation.instructions.iter().enumerate().map(|(at, i)| (i.id, at as u32)).collect();
+        let mut scheduled = vec![false; computation.instructions.len()];
+        let mut order = Vec::with_capacity(sequence.len());
+        for id in sequence {
+            let at = places.get(&(id as u32)).copied();
+            let fresh = at.and_then(|at| scheduled.get_mut(at as usize)).is_some_and(|s| !std::mem::replace(s, true));
+            let Some(at) = at.filter(|_| fresh) else {
+                return Err(HloError::invalid(format!("schedule names instruction {id} wrongly")));
+            };
+            order.push(at);
+        }
+        if order.len() != scheduled.len() {
+            return Err(HloError::invalid(format!("schedule of {} is incomplete", computation.name)));
+        }
+        computation.schedule = Some(order);
+        Ok(())
+    })
+}
+
+/// Builds the table by which instructions are found, and refuses names that are there twice.
+fn index_names(module: &mut HloModule) -> Result<(), HloError> {
+    let computations = &module.computations;
+    let name_at = |at: &InstructionRef| {
+        let computation = computations.get(at.computation as usize)?;
+        computation.instructions.get(at.instruction as usize).map(|i| &*i.name)
+    };
+    let mut table: HashTable<InstructionRef> = HashTable::with_capacity(module.n_instructions());
+    for (c, computation) in computations.iter().enumerate() {
+        for (i, instruction) in computation.instructions.iter().enumerate() {
+            let name = &*instruction.name;
+            let rehash = |other: &InstructionRef| hash(name_at(other).unwrap_or_default());
+            match table.entry(hash(name), |other| name_at(other) == Some(name), rehash) {
+                Entry::Occupied(_) => return Err(HloError::invalid(format!("two instructions are named {name}"))),
+                Entry::Vacant(free) => {
+                    free.insert(InstructionRef { computation: c as u32, instruction: i as u32 });
+                }
+            }
+        }
+    }
+    module.by_name = table;
+    Ok(())
+}

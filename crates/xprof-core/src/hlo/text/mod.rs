@@ -1,0 +1,139 @@
+//! HLO text.
+//!
+//! Takes a checked module and [`PrintOptions`], gives text; must not change or judge the module.
+//! One [`Printer`] prints any part: an instruction as op statistics show it, or as a line of a module's text.
+
+mod attributes;
+mod collective;
+mod extras;
+mod instruction;
+mod literal;
+mod number;
+mod shape;
+mod sharding;
+mod strings;
+mod writer;
+
+use super::metadata::Span;
+use super::module::{Computation, HloModule, InstructionRef};
+use writer::Writer;
+
+/// Expressions in op statistics are cut at this many bytes.
+pub const MAX_EXPRESSION_BYTES: usize = 1_000_000;
+
+/// What is printed and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrintOptions {
+    /// `%` before the names of instructions and computations.
+    pub percent: bool,
+    /// The shape, with layout, before each operand.
+    pub operand_shapes: bool,
+    /// `/*index=5*/` before every fifth operand.
+    pub operand_marks: bool,
+    /// All elements of constants; otherwise `{...}` for more than ten.
+    pub large_constants: bool,
+    /// Instructions that must run before without giving data.
+    pub control_predecessors: bool,
+    /// Where instructions come from.
+    pub metadata: bool,
+    /// The backend's configuration.
+    pub backend_config: bool,
+    /// The configuration of infeeds and outfeeds.
+    pub feed_config: bool,
+}
+
+impl PrintOptions {
+    /// The one-line expressions of op statistics.
+    pub const EXPRESSION: Self = Self {
+        percent: true,
+        operand_shapes: true,
+        operand_marks: true,
+        large_constants: false,
+        control_predecessors: true,
+        metadata: false,
+        backend_config: false,
+        feed_config: false,
+    };
+
+    /// The compact text of a module.
+    pub const fn short(metadata: bool) -> Self {
+        Self {
+            percent: false,
+            operand_shapes: false,
+            operand_marks: false,
+            large_constants: false,
+            control_predecessors: false,
+            metadata,
+            backend_config: true,
+            feed_config: true,
+        }
+    }
+
+    /// The complete text of a module.
+    pub const fn long(metadata: bool) -> Self {
+        Self {
+            percent: true,
+            operand_shapes: false,
+            operand_marks: true,
+            large_constants: true,
+            control_predecessors: true,
+            metadata,
+            backend_config: true,
+            feed_config: true,
+        }
+    }
+}
+
+/// Prints parts of one module.
+#[derive(Debug)]
+pub struct Printer<'m> {
+    module: &'m HloModule,
+    options: PrintOptions,
+    out: Writer,
+}
+
+impl<'m> Printer<'m> {
+    /// A printer whose text ends at `limit` bytes.
+    pub fn new(module: &'m HloModule, options: PrintOptions, limit: usize) -> Self {
+        Self { module, options, out: Writer::new(limit) }
+    }
+
+    /// What was printed.
+    pub fn finish(self) -> String {
+        self.out.finish()
+    }
+
+    /// The name of an instruction or computation, with `%` if asked for.
+    fn name(&mut self, name: &str) {
+        if self.options.percent {
+            self.out.push("%");
+        }
+        self.out.push(name);
+    }
+
+    /// A text of the module in C notation and quotes.
+    fn quoted(&mut self, span: Span) {
+        self.out.quoted(span.bytes_of(self.module));
+    }
+}
+
+impl Span {
+    fn bytes_of(self, module: &HloModule) -> &[u8] {
+        module.bytes(self)
+    }
+}
+
+/// The one-line expression of an instruction, empty if the position is of another module.
+pub fn expression(module: &HloModule, at: InstructionRef) -> String {
+    instruction_line(module, at, PrintOptions::EXPRESSION, MAX_EXPRESSION_BYTES)
+}
+
+/// An instruction as one line, without indentation and `ROOT`.
+pub fn instruction_line(module: &HloModule, at: InstructionRef, options: PrintOptions, limit: usize) -> String {
+    let mut printer = Printer::new(module, options, limit);
+    let computation: Option<&Computation> = module.computations.get(at.computation as usize);
+    if let (Some(computation), Some(instruction)) = (computation, module.instruction(at)) {
+        printer.instruction(computation, instruction);
+    }
+    printer.finish()
+}

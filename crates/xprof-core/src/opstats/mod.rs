@@ -1,0 +1,189 @@
+//! Op statistics: the artifact that most tools share, and how hosts become one.
+//!
+//! Map turns one prepared host into [`HostStats`]; [`reduce`] turns those of all hosts into [`RunStats`].
+//! What the tools of the family have in common beyond that lives here too: numbers, orders, regroupings.
+//! Must not know any single tool.
+
+pub mod combine;
+pub mod framework_ops;
+pub mod hardware;
+pub mod merge;
+pub mod numbers;
+pub mod run_environment;
+pub mod sort;
+pub mod step_diagnostics;
+pub mod step_intersection;
+pub mod tf_functions;
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use prost::Message as _;
+use xprof_proto::tensorflow::profiler::{OpMetricsDb, OpStats, PerCoreStepInfo, PerfEnv, RunEnvironment, StepDatabaseResult};
+use xprof_proto::xprof::worker::v1::{self, InferenceRequest};
+
+use crate::artifact::Artifact;
+use crate::tools::HostPart;
+use crate::{Diag, Error, Result};
+
+/// What map leaves for the tools computed from op statistics.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostStats(pub v1::HostStats);
+
+impl Artifact for HostStats {
+    const KIND: &'static str = "host_stats";
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Vec<u8> {
+        self.0.encode_to_vec()
+    }
+
+    fn decode(bytes: Bytes) -> Result<Self> {
+        let bad = |e: prost::DecodeError| Error::BadArtifact { artifact: Self::KIND, reason: e.to_string() };
+        v1::HostStats::decode(bytes).map(Self).map_err(bad)
+    }
+
+    fn weight(&self) -> usize {
+        // A decoded message takes about twice its encoded size.
+        2 * self.0.encoded_len()
+    }
+}
+
+/// Whether the first and the last step of a long run are left out because they are seldom whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeSteps {
+    /// Leave them out, if the rule in [`reduce`] says so.
+    Drop,
+    /// Keep all steps.
+    Keep,
+}
+
+/// The op statistics of a whole run.
+#[derive(Debug, Clone)]
+pub struct RunStats {
+    /// All hosts as one; of a single host, its own artifact and no copy.
+    stats: Arc<HostStats>,
+    n_edge_steps: usize,
+}
+
+/// All hosts to one whole.
+///
+/// A single host is taken as it is. If it is one without TPUs and has more than 5 steps, its first and last step can be
+/// left out; steps of several hosts never are. `parity:` the tools differ in which they do, so each one says so.
+pub fn reduce(mut parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, diag: &Diag) -> Result<RunStats> {
+    diag.check()?;
+    if parts.len() == 1
+        && let Some(part) = parts.pop()
+    {
+        let mut run = RunStats { stats: part.artifact, n_edge_steps: 0 };
+        run.n_edge_steps = usize::from(edge_steps == EdgeSteps::Drop && !run.is_tpu() && run.steps().len() > 5);
+        return Ok(run);
+    }
+    let empty = OpStats::default();
+    let hosts: Vec<&OpStats> = parts.iter().map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty)).collect();
+    let requests = parts.iter().flat_map(|p| p.artifact.0.inference.iter().flat_map(|i| &i.requests)).copied();
+    let inference = v1::InferenceRequests { requests: requests.collect() };
+    let stats = v1::HostStats { op_stats: Some(combine::combine(&hosts)), inference: Some(inference) };
+    Ok(RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 })
+}
+
+// What is absent reads as empty.
+static NO_STATS: LazyLock<OpStats> = LazyLock::new(OpStats::default);
+static NO_OPS: LazyLock<OpMetricsDb> = LazyLock::new(OpMetricsDb::default);
+static NO_STEPS: LazyLock<StepDatabaseResult> = LazyLock::new(StepDatabaseResult::default);
+static NO_ENVIRONMENT: LazyLock<RunEnvironment> = LazyLock::new(RunEnvironment::default);
+static NO_PERF_ENV: LazyLock<PerfEnv> = LazyLock::new(PerfEnv::default);
+
+impl RunStats {
+    /// The whole message. Its steps must be read by [`RunStats::steps`].
+    pub fn op_stats(&self) -> &OpStats {
+        self.stats.0.op_stats.as_ref().unwrap_or(&NO_STATS)
+    }
+
+    /// The steps to show, in order.
+    pub fn steps(&self) -> &[PerCoreStepInfo] {
+        let all = &self.step_db().step_sequence;
+        all.get(self.n_edge_steps..all.len().saturating_sub(self.n_edge_steps)).unwrap_or_default()
+    }
+
+    /// What is known of the steps beside the steps.
+    pub fn step_db(&self) -> &StepDatabaseResult {
+        self.op_stats().step_db.as_ref().unwrap_or(&NO_STEPS)
+    }
+
+    /// Inference requests of all hosts.
+    pub fn inference_requests(&self) -> &[InferenceRequest] {
+        self.stats.0.inference.as_ref().map_or(&[], |i| &i.requests)
+    }
+
+    /// Ops on the devices.
+    pub fn device_ops(&self) -> &OpMetricsDb {
+        self.op_stats().device_op_metrics_db.as_ref().unwrap_or(&NO_OPS)
+    }
+
+    /// Ops on the hosts.
+    pub fn host_ops(&self) -> &OpMetricsDb {
+        self.op_stats().host_op_metrics_db.as_ref().unwrap_or(&NO_OPS)
+    }
+
+    /// Where the program ran.
+    pub fn run_environment(&self) -> &RunEnvironment {
+        self.op_stats().run_environment.as_ref().unwrap_or(&NO_ENVIRONMENT)
+    }
+
+    /// What the hardware could reach at best.
+    pub fn perf_env(&self) -> &PerfEnv {
+        self.op_stats().perf_env.as_ref().unwrap_or(&NO_PERF_ENV)
+    }
+
+    /// Whether the host was mapped as a TPU host: only these have a table of ops within whole steps.
+    fn is_tpu(&self) -> bool {
+        self.op_stats().hlo_metrics_db_complete_steps_only.is_some()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The run of a single host with these statistics.
+    pub(crate) fn run_of(op_stats: OpStats) -> RunStats {
+        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
+        RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 }
+    }
+
+    fn part(n_steps: usize, is_tpu: bool) -> HostPart<HostStats> {
+        let step_db = StepDatabaseResult {
+            step_sequence: vec![PerCoreStepInfo::default(); n_steps],
+            ..StepDatabaseResult::default()
+        };
+        let op_stats = OpStats {
+            step_db: Some(step_db),
+            hlo_metrics_db_complete_steps_only: is_tpu.then(OpMetricsDb::default),
+            ..OpStats::default()
+        };
+        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
+        HostPart { host: "h".into(), artifact: Arc::new(HostStats(stats)) }
+    }
+
+    fn check(parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, expected: usize) {
+        let run = reduce(parts, edge_steps, &Diag::new()).unwrap();
+        assert_eq!(run.steps().len(), expected);
+    }
+
+    #[test]
+    fn drops_the_edges_of_long_runs() {
+        check(vec![part(6, false)], EdgeSteps::Drop, 4);
+        check(vec![part(5, false)], EdgeSteps::Drop, 5);
+        check(vec![part(6, false)], EdgeSteps::Keep, 6);
+        check(vec![part(6, true)], EdgeSteps::Drop, 6);
+        check(vec![part(6, false), part(6, false)], EdgeSteps::Drop, 6);
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let stats = part(2, true).artifact;
+        assert_eq!(HostStats::decode(stats.encode().into()).unwrap(), *stats);
+        assert!(HostStats::decode(Bytes::from_static(b"\xff")).is_err());
+    }
+}

@@ -1,0 +1,408 @@
+//! One pass over the events of each line that takes part in grouping: nesting, roots, contexts, kernels.
+
+use rayon::prelude::*;
+
+use super::forest::{self, Edges, Forest, NONE};
+use crate::prep::event_type::{self, EventType};
+use crate::prep::{context, planes};
+use crate::xspace::schema::line_names;
+use crate::xspace::{Event, Line, Plane, StatKind, StatValue, XSpace};
+use crate::{Diag, Error, Result};
+
+/// A line whose events are nodes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodeLine {
+    pub plane: usize,
+    pub line: usize,
+    /// Node of its first event.
+    pub base: u32,
+    pub len: u32,
+    /// Whether it is the line that groups a TPU plane.
+    pub groups_tpu: bool,
+}
+
+/// One end of a context: events with equal ends are linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ContextEnd {
+    context_type: i64,
+    id: u64,
+    process: Option<u64>,
+    node: u32,
+}
+
+impl ContextEnd {
+    fn key(&self) -> (i64, u64, Option<u64>) {
+        (self.context_type, self.id, self.process)
+    }
+}
+
+/// What one line contributes.
+#[derive(Debug, Default)]
+struct LineFacts {
+    /// Level and node.
+    roots: Vec<(i64, u32)>,
+    producers: Vec<ContextEnd>,
+    consumers: Vec<ContextEnd>,
+    /// Id, iteration and node.
+    processes: Vec<(u64, u64, u32)>,
+    get_next: Vec<(u64, u64, u32)>,
+    get_next_optional: Vec<(u64, u64, u32)>,
+    input_ids: Vec<u64>,
+    /// Correlation id and node.
+    launches: Vec<(u64, u32)>,
+    kernels: Vec<(u64, u32)>,
+    operations: Vec<u32>,
+    /// Node, and whether it runs a function, which is compiled.
+    eager: Vec<(u32, bool)>,
+}
+
+/// All lines together.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub lines: Vec<NodeLine>,
+    pub forest: Forest,
+    /// Types of the metadata rows of every plane that is not a TPU's.
+    pub types: Vec<Vec<EventType>>,
+    /// Level and node.
+    pub roots: Vec<(i64, u32)>,
+    /// First event of each iteration of TensorFlow's loops, by begin.
+    pub loop_roots: Vec<u32>,
+    /// Ids of functions of the input pipeline, sorted.
+    pub input_ids: Vec<u64>,
+    /// Executions of kernels and operations, which are told whether they ran eagerly.
+    pub executions: Vec<u32>,
+    pub eager: Vec<(u32, bool)>,
+}
+
+impl Scan {
+    /// Where a node is: index into `lines` and place on the line.
+    pub(super) fn place(&self, node: u32) -> (&NodeLine, usize) {
+        let at = self.lines.partition_point(|l| l.base <= node).saturating_sub(1);
+        let line = &self.lines[at];
+        (line, (node - line.base) as usize)
+    }
+
+    /// The event of a node.
+    pub(super) fn event<'a>(&self, space: &'a XSpace, node: u32) -> Event<'a> {
+        let (place, idx) = self.place(node);
+        let plane = &space.planes[place.plane];
+        Event { plane, line: &plane.lines[place.line], idx }
+    }
+
+    /// The type that the name of a node's event implies.
+    pub(super) fn type_of(&self, space: &XSpace, node: u32) -> EventType {
+        let (place, idx) = self.place(node);
+        let row = space.planes[place.plane].lines[place.line].events.metadata[idx];
+        self.types[place.plane].get(row as usize).copied().unwrap_or_default()
+    }
+}
+
+/// The line that groups a TPU plane: its steps, else its modules.
+pub(super) fn grouping_line(plane: &Plane) -> Option<usize> {
+    let names = if planes::tensor_core(&plane.name).is_some() {
+        [line_names::STEPS, line_names::XLA_MODULES]
+    } else if planes::sparse_core(&plane.name).is_some() {
+        [line_names::SPARSE_CORE_STEPS, line_names::SPARSE_CORE_MODULES]
+    } else {
+        return None;
+    };
+    names.iter().find_map(|name| plane.lines.iter().position(|l| *l.name == **name && !l.events.is_empty()))
+}
+
+/// Scans all lines that take part and connects them.
+pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
+    let types = space
+        .planes
+        .par_iter()
+        .map(|p| if planes::is_tpu(&p.name) { Vec::new() } else { event_type::of_plane(p) })
+        .collect();
+    let (lines, n_nodes) = node_lines(space)?;
+    let mut scan = Scan { lines, types, ..Scan::default() };
+    let (mut parent, mut end) = (vec![NONE; n_nodes], vec![0; n_nodes]);
+    let mut work = Vec::with_capacity(scan.lines.len());
+    let (mut parent_rest, mut end_rest) = (&mut parent[..], &mut end[..]);
+    for line in &scan.lines {
+        let (p, rest) = parent_rest.split_at_mut(line.len as usize);
+        parent_rest = rest;
+        let (e, rest) = end_rest.split_at_mut(line.len as usize);
+        end_rest = rest;
+        work.push((line, p, e));
+    }
+    let facts: Vec<LineFacts> = work
+        .into_par_iter()
+        .map(|(place, parent, end)| {
+            diag.check()?;
+            let plane = &space.planes[place.plane];
+            let line = &plane.lines[place.line];
+            if place.groups_tpu {
+                for (i, slot) in end.iter_mut().enumerate() {
+                    *slot = place.base + i as u32 + 1;
+                }
+                return Ok(scan_tpu_plane(plane, place));
+            }
+            let has_async = line.stat_kinds.contains(StatKind::IsAsync);
+            let is_async = |i| {
+                has_async && line.event(plane, i).and_then(|e| e.stat(StatKind::IsAsync)).is_some_and(|v| v.int() != 0)
+            };
+            forest::nest(&line.events, place.base, is_async, parent, end);
+            Ok(scan_line(plane, line, place.base, &scan.types[place.plane]))
+        })
+        .collect::<Result<_>>()?;
+    diag.check()?;
+    connect(&mut scan, space, facts, parent, end)?;
+    Ok(scan)
+}
+
+fn node_lines(space: &XSpace) -> Result<(Vec<NodeLine>, usize)> {
+    let mut lines = Vec::new();
+    let mut n_nodes = 0usize;
+    let mut push = |plane: usize, line: usize, len: usize, groups_tpu| {
+        lines.push(NodeLine { plane, line, base: n_nodes as u32, len: len as u32, groups_tpu });
+        n_nodes += len;
+    };
+    for (p, plane) in space.planes.iter().enumerate() {
+        if planes::is_tpu(&plane.name) {
+            if let Some(l) = grouping_line(plane) {
+                push(p, l, plane.lines[l].events.len(), true);
+            }
+            continue;
+        }
+        for (l, line) in plane.lines.iter().enumerate().filter(|(_, l)| !l.events.is_empty()) {
+            push(p, l, line.events.len(), false);
+        }
+    }
+    check_count(n_nodes)?;
+    Ok((lines, n_nodes))
+}
+
+fn check_count(n: usize) -> Result<()> {
+    if n < NONE as usize {
+        return Ok(());
+    }
+    Err(Error::TooLarge { what: "the number of events to group".into(), limit: NONE.to_string() })
+}
+
+/// Stats without which an event is only a place in the nesting.
+const CONTEXT_KINDS: [StatKind; 2] = [StatKind::ProducerId, StatKind::ConsumerId];
+
+fn scan_line(plane: &Plane, line: &Line, base: u32, types: &[EventType]) -> LineFacts {
+    let mut facts = LineFacts::default();
+    let kinds = &line.stat_kinds;
+    let (has_root, has_correlation) = (kinds.contains(StatKind::RootLevel), kinds.contains(StatKind::CorrelationId));
+    let has_context = kinds.contains_any(&CONTEXT_KINDS);
+    let plane_process = has_context.then(|| process_of(plane)).flatten();
+    let is_host = *plane.name == *crate::xspace::schema::plane_names::HOST_CPU;
+    for (idx, &row) in line.events.metadata.iter().enumerate() {
+        let event = Event { plane, line, idx };
+        let node = base + idx as u32;
+        let mut event_type = types.get(row as usize).copied().unwrap_or_default();
+        if has_correlation && event_type == EventType::Unknown && event.stat(StatKind::CorrelationId).is_some() {
+            event_type = if is_host { EventType::KernelLaunch } else { EventType::KernelExecute };
+        }
+        scan_event(&event, event_type, node, &mut facts);
+        let level = if has_root { event.stat(StatKind::RootLevel).map(StatValue::int) } else { None };
+        if let Some(level) = level.or((event_type == EventType::TraceContext).then_some(1)) {
+            facts.roots.push((level, node));
+        }
+        if has_context {
+            facts.contexts(&event, plane_process, node);
+        }
+    }
+    facts
+}
+
+fn scan_event(event: &Event<'_>, event_type: EventType, node: u32, facts: &mut LineFacts) {
+    let number = |kind| event.stat(kind).map(StatValue::int_or_uint);
+    let iteration = || Some((number(StatKind::Id)?, number(StatKind::IterNum)?, node));
+    match event_type {
+        EventType::ExecutorProcess => facts.processes.extend(iteration()),
+        EventType::IteratorGetNext => facts.get_next.extend(iteration()),
+        EventType::IteratorGetNextAsOptional => facts.get_next_optional.extend(iteration()),
+        EventType::CapturedFunction => facts.input_ids.extend(number(StatKind::Id)),
+        EventType::KernelLaunch => facts.launches.extend(number(StatKind::CorrelationId).map(|c| (c, node))),
+        EventType::KernelExecute => {
+            facts.kernels.extend(number(StatKind::CorrelationId).map(|c| (c, node)));
+            facts.operations.push(node);
+        }
+        EventType::TfOpRun => facts.operations.push(node),
+        EventType::EagerExecute => {
+            // An event that does not say it is one operation is taken for a compiled function.
+            let is_function = event.stat(StatKind::IsFunc).is_none_or(|v| v.int() != 0);
+            facts.eager.push((node, is_function));
+        }
+        _ => {}
+    }
+}
+
+impl LineFacts {
+    /// The ends of contexts that an event holds. Equal ids of different processes are different contexts:
+    /// a producer belongs to its plane's process, and a consumer may say to which process its producer belongs.
+    /// `parity:` launches of TPU programs have ids that are unique across processes.
+    fn contexts(&mut self, event: &Event<'_>, plane_process: Option<u64>, node: u32) {
+        let end = |context_type, id, process| {
+            let context_type = event.stat(context_type)?.int();
+            let id = event.stat(id)?.int_or_uint();
+            let process = if context_type == context::TPU_LAUNCH { None } else { process };
+            Some(ContextEnd { context_type, id, process, node })
+        };
+        self.producers.extend(end(StatKind::ProducerType, StatKind::ProducerId, plane_process));
+        let process = event.stat(StatKind::EventProcessId).map_or(plane_process, |v| Some(v.int_or_uint()));
+        self.consumers.extend(end(StatKind::ConsumerType, StatKind::ConsumerId, process));
+    }
+}
+
+fn process_of(plane: &Plane) -> Option<u64> {
+    plane.stat(StatKind::ProcessId).map(StatValue::int_or_uint)
+}
+
+/// On a TPU plane only the grouping line has nodes; they stand in for the contexts of all other events.
+fn scan_tpu_plane(plane: &Plane, place: &NodeLine) -> LineFacts {
+    let mut facts = LineFacts::default();
+    let plane_process = process_of(plane);
+    let grouping = &plane.lines[place.line];
+    // Ends that grow with the index: the first event that ends behind a point is found by bisection.
+    let mut reach_ps = 0;
+    let reach: Vec<u64> = (0..grouping.events.len())
+        .map(|i| {
+            reach_ps = reach_ps.max(grouping.events.end_ps(i));
+            reach_ps
+        })
+        .collect();
+    for (l, line) in plane.lines.iter().enumerate() {
+        let has_root = l == place.line && line.stat_kinds.contains(StatKind::RootLevel);
+        if !has_root && !line.stat_kinds.contains_any(&CONTEXT_KINDS) {
+            continue;
+        }
+        for event in line.events(plane) {
+            if l == place.line {
+                let node = place.base + event.idx as u32;
+                if let Some(level) = event.stat(StatKind::RootLevel) {
+                    facts.roots.push((level.int(), node));
+                }
+                facts.contexts(&event, plane_process, node);
+                continue;
+            }
+            let at = reach.partition_point(|&r| r <= event.begin_ps());
+            if at < reach.len()
+                && grouping.events.begin_ps[at] <= event.begin_ps()
+                && event.end_ps() <= grouping.events.end_ps(at)
+            {
+                facts.contexts(&event, plane_process, place.base + at as u32);
+            }
+        }
+    }
+    facts
+}
+
+fn connect(scan: &mut Scan, space: &XSpace, facts: Vec<LineFacts>, parent: Vec<u32>, end: Vec<u32>) -> Result<()> {
+    let mut all = LineFacts::default();
+    for mut f in facts {
+        all.roots.append(&mut f.roots);
+        all.producers.append(&mut f.producers);
+        all.consumers.append(&mut f.consumers);
+        all.processes.append(&mut f.processes);
+        all.get_next.append(&mut f.get_next);
+        all.get_next_optional.append(&mut f.get_next_optional);
+        all.input_ids.append(&mut f.input_ids);
+        all.launches.append(&mut f.launches);
+        all.kernels.append(&mut f.kernels);
+        all.operations.append(&mut f.operations);
+        all.eager.append(&mut f.eager);
+    }
+    let mut down = Vec::new();
+    let processes: Vec<_> = all.processes.iter().map(|&(id, iter, node)| ((id, iter), node)).collect();
+    for children in [all.get_next, all.get_next_optional] {
+        let children: Vec<_> = children.into_iter().map(|(id, iter, node)| ((id, iter), node)).collect();
+        connect_equal(processes.clone(), children, &mut down);
+    }
+    connect_equal(all.launches, all.kernels, &mut down);
+    let n_hubs = connect_contexts(all.producers, all.consumers, parent.len(), &mut down)?;
+    all.input_ids.sort_unstable();
+    scan.loop_roots = loops(scan, space, all.processes, &all.input_ids, &mut down);
+    let up = Edges::new(down.iter().map(|&(from, to)| (to, from)).collect());
+    scan.forest = Forest { parent, end, down: Edges::new(down), up, n_hubs };
+    scan.roots = all.roots;
+    scan.input_ids = all.input_ids;
+    scan.executions = all.operations;
+    scan.eager = all.eager;
+    Ok(())
+}
+
+/// The first event of each iteration of each executor that has more iterations than number 0, by begin.
+/// The other events of the iteration become its effects.
+fn loops(
+    scan: &Scan,
+    space: &XSpace,
+    mut processes: Vec<(u64, u64, u32)>,
+    input_ids: &[u64],
+    down: &mut Vec<(u32, u32)>,
+) -> Vec<u32> {
+    let begin_ps = |node: u32| scan.event(space, node).begin_ps();
+    processes.retain(|(id, _, _)| input_ids.binary_search(id).is_err());
+    processes.sort_by_key(|&(id, iter, node)| (id, iter, begin_ps(node)));
+    let mut roots = Vec::new();
+    for executor in processes.chunk_by(|a, b| a.0 == b.0) {
+        if executor.iter().all(|&(_, iter, _)| iter == 0) {
+            continue;
+        }
+        for iteration in executor.chunk_by(|a, b| a.1 == b.1) {
+            if let Some((&(_, _, first), others)) = iteration.split_first() {
+                roots.push(first);
+                down.extend(others.iter().map(|&(_, _, other)| (first, other)));
+            }
+        }
+    }
+    roots.sort_by_key(|&node| begin_ps(node));
+    roots
+}
+
+/// An edge to every child from the last parent with the same key.
+fn connect_equal<K: Ord + Copy + Send>(
+    mut parents: Vec<(K, u32)>,
+    children: Vec<(K, u32)>,
+    down: &mut Vec<(u32, u32)>,
+) {
+    parents.par_sort_by_key(|&(key, _)| key);
+    for (key, child) in children {
+        let behind = parents.partition_point(|&(k, _)| k <= key);
+        if let Some(&(k, parent)) = behind.checked_sub(1).and_then(|i| parents.get(i))
+            && k == key
+        {
+            down.push((parent, child));
+        }
+    }
+}
+
+/// From how many members on both sides a context is taken for noise.
+const MAX_CONTEXT: usize = 64;
+
+/// Edges from all producers of a context to all its consumers; returns the number of hubs that were made for them.
+fn connect_contexts(
+    mut producers: Vec<ContextEnd>,
+    mut consumers: Vec<ContextEnd>,
+    n_nodes: usize,
+    down: &mut Vec<(u32, u32)>,
+) -> Result<u32> {
+    producers.par_sort_unstable();
+    consumers.par_sort_unstable();
+    let mut n_hubs = 0u32;
+    let mut rest = &consumers[..];
+    for group in producers.chunk_by(|a, b| a.key() == b.key()) {
+        let Some(key) = group.first().map(ContextEnd::key) else { continue };
+        rest = &rest[rest.partition_point(|c| c.key() < key)..];
+        let same = &rest[..rest.partition_point(|c| c.key() == key)];
+        if same.is_empty() || (group.len() >= MAX_CONTEXT && same.len() >= MAX_CONTEXT) {
+            continue;
+        }
+        if group.len() == 1 || same.len() == 1 {
+            down.extend(group.iter().flat_map(|p| same.iter().map(move |c| (p.node, c.node))));
+            continue;
+        }
+        check_count(n_nodes + n_hubs as usize + 1)?;
+        let hub = n_nodes as u32 + n_hubs;
+        n_hubs += 1;
+        down.extend(group.iter().map(|p| (p.node, hub)));
+        down.extend(same.iter().map(|c| (hub, c.node)));
+    }
+    Ok(n_hubs)
+}

@@ -1,0 +1,73 @@
+//! Prepare: an XSpace plus what every tool needs to know beyond it: groups (steps), context links, derived lines.
+//!
+//! Takes columns, gives columns with side tables; nothing is dropped or copied.
+//! It must not know any tool: what a step costs or how an event is drawn is decided later.
+
+mod context;
+pub mod derived;
+mod event_type;
+pub mod flows;
+mod group;
+mod hlo_fix;
+mod mix;
+mod mutate;
+pub mod planes;
+pub mod timespan;
+
+use std::sync::Arc;
+
+pub use group::Groups;
+use rayon::prelude::*;
+pub use timespan::Timespan;
+
+use crate::xspace::{StatKind, TraceBytes, XSpace};
+use crate::{Diag, Result};
+
+/// One host's trace, ready to be mapped by any tool.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The host: the trace file's base name without `.xplane.pb`.
+    pub host: Arc<str>,
+    /// Planes, lines and events, grouped and with the derived lines that op statistics need.
+    pub space: XSpace,
+    /// The groups that preparation made; none if the trace came with its own.
+    pub groups: Groups,
+    /// Whether the trace came with groups; then nothing of it was changed and nothing is derived from it.
+    pub already_grouped: bool,
+}
+
+impl Prepared {
+    /// Reads and prepares one trace.
+    pub fn read(trace: TraceBytes, host: &str, diag: &mut Diag) -> Result<Self> {
+        let space = XSpace::read(trace, &crate::session::file_of_host(host), diag)?;
+        Self::new(space, host, diag)
+    }
+
+    /// Prepares a trace that was read.
+    pub fn new(mut space: XSpace, host: &str, diag: &mut Diag) -> Result<Self> {
+        diag.check()?;
+        hlo_fix::run(&mut space);
+        let already_grouped = is_grouped(&space);
+        let mut groups = Groups::default();
+        if !already_grouped {
+            space.planes.par_iter_mut().try_for_each(|plane| mutate::run(plane, diag))?;
+            groups = group::run(&mut space, diag)?;
+        }
+        Ok(Self { host: host.into(), space, groups, already_grouped })
+    }
+
+    /// Roughly the bytes of memory held beside the file itself.
+    pub fn weight(&self) -> usize {
+        self.space.weight() + self.groups.weight()
+    }
+}
+
+/// Whether every plane of a host or device already knows a stat of that name: then the producer has grouped the trace.
+/// `parity:` whether an event has the stat does not matter.
+fn is_grouped(space: &XSpace) -> bool {
+    space
+        .planes
+        .iter()
+        .filter(|p| planes::is_host(&p.name) || planes::is_device(&p.name))
+        .all(|p| p.declares(StatKind::GroupId))
+}

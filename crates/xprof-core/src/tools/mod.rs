@@ -1,0 +1,55 @@
+//! The analysis tools: what a client may ask for, how one host is mapped, how hosts are reduced, how the answer is written.
+//!
+//! One tool is one module with four parts, always in this order: options, map, reduce, render.
+//! A new tool is one file here and one line in [`registry`].
+
+mod params;
+pub mod registry;
+mod run_facts;
+
+use std::sync::Arc;
+
+pub use params::Params;
+pub use run_facts::{RunFacts, run_facts};
+
+use crate::answer::Answer;
+use crate::artifact::Artifact;
+use crate::prep::Prepared;
+use crate::{Diag, Result};
+
+/// The artifact of one host, on its way to reduce.
+#[derive(Debug)]
+pub struct HostPart<A> {
+    /// The host's name: the trace file's base name without `.xplane.pb`.
+    pub host: Arc<str>,
+    /// What map made of its trace.
+    pub artifact: Arc<A>,
+}
+
+/// One analysis tool.
+pub trait Tool: 'static {
+    /// The tool's name: the same word in the URL, in logs and metrics, and in the module's file name.
+    const NAME: &'static str;
+    /// The parameters on which map depends. Only these reach a worker, and they are part of the artifact's cache key.
+    /// Empty for nearly every tool: its artifacts then serve every request and every tool of the family.
+    const MAP_PARAMS: &'static [&'static str] = &[];
+
+    /// What the client may ask for.
+    type Options;
+    /// What map leaves for reduce.
+    type Artifact: Artifact;
+    /// All hosts together.
+    type Whole;
+
+    /// 1 — Reads the options from the request; a bad value is [`crate::Error::InvalidParameter`].
+    fn options(params: &Params) -> Result<Self::Options>;
+
+    /// 2 — One host's trace to its artifact. `options` holds only what [`Tool::MAP_PARAMS`] names, the rest are defaults.
+    fn map(host: &Prepared, options: &Self::Options, diag: &mut Diag) -> Result<Self::Artifact>;
+
+    /// 3 — All hosts, in the order of the request, to one whole. Never empty.
+    fn reduce(parts: Vec<HostPart<Self::Artifact>>, options: &Self::Options, diag: &mut Diag) -> Result<Self::Whole>;
+
+    /// 4 — Writes the answer.
+    fn render(whole: &Self::Whole, options: &Self::Options, out: &mut Answer) -> Result<()>;
+}

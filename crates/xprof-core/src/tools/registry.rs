@@ -1,0 +1,100 @@
+//! Every tool by name, with its types forgotten: the only list of tools.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{HostPart, Params, Tool};
+use crate::answer::{Answer, Format};
+use crate::artifact::{AnyArtifact, Artifact};
+use crate::prep::Prepared;
+use crate::{Diag, Error, Result};
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// The tool's name in URLs, logs and metrics.
+    pub name: &'static str,
+    /// Which parameters map depends on.
+    pub map_params: &'static [&'static str],
+    /// The kind of artifact that map makes. Tools of one kind share their artifacts.
+    pub artifact_kind: &'static str,
+    /// The version of that artifact's encoding.
+    pub artifact_version: u32,
+    /// Which hosts of a session a client may choose.
+    pub hosts: Hosts,
+    check: fn(&Params) -> Result<()>,
+    map: fn(&Prepared, &Params, &mut Diag) -> Result<AnyArtifact>,
+    finish: fn(Vec<(Arc<str>, AnyArtifact)>, &Params, Format, &mut Diag) -> Result<Answer>,
+    decode: fn(Bytes) -> Result<AnyArtifact>,
+}
+
+/// Which hosts of a session with several hosts a client may choose (specification of `/hosts`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hosts {
+    /// Each by itself.
+    Each,
+    /// Each by itself, or all together.
+    EachOrAll,
+    /// Only all together.
+    All,
+}
+
+impl Entry {
+    const fn of<T: Tool>(hosts: Hosts) -> Self {
+        Self {
+            name: T::NAME,
+            map_params: T::MAP_PARAMS,
+            artifact_kind: T::Artifact::KIND,
+            artifact_version: T::Artifact::VERSION,
+            hosts,
+            check: |params| T::options(params).map(drop),
+            map: |host, params, diag| T::map(host, &T::options(params)?, diag).map(AnyArtifact::new),
+            finish: |parts, params, format, diag| {
+                let options = T::options(params)?;
+                let parts = parts
+                    .into_iter()
+                    .map(|(host, artifact)| Ok(HostPart { host, artifact: artifact.downcast()? }))
+                    .collect::<Result<Vec<_>>>()?;
+                let whole = T::reduce(parts, &options, diag)?;
+                diag.check()?;
+                let mut answer = Answer::new(format);
+                T::render(&whole, &options, &mut answer)?;
+                answer.finish()
+            },
+            decode: |bytes| T::Artifact::decode(bytes).map(AnyArtifact::new),
+        }
+    }
+
+    /// Whether the parameters of a request are valid, before any work is done.
+    pub fn check(&self, params: &Params) -> Result<()> {
+        (self.check)(params)
+    }
+
+    /// Map: one prepared host to its artifact.
+    pub fn map(&self, host: &Prepared, params: &Params, diag: &mut Diag) -> Result<AnyArtifact> {
+        (self.map)(host, &params.only(self.map_params), diag)
+    }
+
+    /// Reduce and render: the artifacts of all hosts, in the order of the request, to the answer.
+    pub fn finish(&self, parts: Vec<(Arc<str>, AnyArtifact)>, params: &Params, format: Format, diag: &mut Diag) -> Result<Answer> {
+        if parts.is_empty() {
+            return Err(Error::NotFound("no host was selected".into()));
+        }
+        (self.finish)(parts, params, format, diag)
+    }
+
+    /// Reads an artifact that another process encoded.
+    pub fn decode(&self, bytes: Bytes) -> Result<AnyArtifact> {
+        (self.decode)(bytes)
+    }
+}
+
+/// All tools, sorted by name.
+pub static TOOLS: &[Entry] = &[
+];
+
+/// The tool of that name.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    TOOLS.iter().find(|t| t.name == name).ok_or_else(|| Error::UnknownTool(name.into()))
+}

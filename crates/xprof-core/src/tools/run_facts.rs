@@ -1,0 +1,135 @@
+//! Which tools a trace can answer and which programs it holds: read from names and metadata, without its events.
+//!
+//! Takes the bytes of one trace; gives what `/run_tools` and `/module_list` are made of.
+
+use crate::hlo;
+use crate::xspace::schema::plane_names;
+use crate::xspace::{Plane, StatKind, TraceBytes, XSpace};
+use crate::{Diag, Result};
+
+/// What one trace says about its run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunFacts {
+    /// Tools that this trace can answer, in the reference's order.
+    pub tools: Vec<String>,
+    /// HLO modules as `NAME(PROGRAM_ID)`, in the order of the trace, each once.
+    pub modules: Vec<String>,
+}
+
+/// Tools that every trace can answer.
+const ALWAYS: [&str; 8] = [
+    "trace_viewer@",
+    "overview_page",
+    "input_pipeline_analyzer",
+    "framework_op_stats",
+    "memory_profile",
+    "op_profile",
+    "hlo_stats",
+    "roofline_model",
+];
+const COUNTER_TOOLS: [&str; 3] = ["perf_counters", "utilization_viewer", "kernel_utilization"];
+
+/// Reads the facts of one trace. `file` is how the user knows it, for errors.
+pub fn run_facts(trace: &TraceBytes, file: &str) -> Result<RunFacts> {
+    let mut diag = Diag::new();
+    let space = XSpace::read_catalog(trace.clone(), file, may_have_counters, &mut diag)?;
+    let mut tools: Vec<&str> = ALWAYS.to_vec();
+    if space.planes_with_prefix(plane_names::GPU_PREFIX).next().is_some() {
+        tools.push("kernel_stats");
+    }
+    if space.plane(plane_names::METADATA).is_some_and(|p| p.stat_metadata.iter().any(|m| m.name == "Hlo Proto")) {
+        tools.extend(["memory_viewer", "graph_viewer"]);
+    }
+    let has_megascale =
+        space.plane(plane_names::HOST_CPU).is_some_and(|p| p.event_metadata.iter().any(|m| m.name.starts_with("MegaScale:")));
+    if has_megascale {
+        tools.push("megascale_stats");
+    }
+    if has_counters(&space) {
+        tools.extend(COUNTER_TOOLS);
+    }
+    Ok(RunFacts { tools: tools.into_iter().map(str::to_owned).collect(), modules: modules(&space) })
+}
+
+/// Only counters are worth a look at events, and only planes that declare the stat can have them.
+fn may_have_counters(plane: &Plane) -> bool {
+    plane.name.starts_with(plane_names::TPU_PREFIX) && plane.declares(StatKind::CounterValue)
+}
+
+fn has_counters(space: &XSpace) -> bool {
+    space
+        .planes_with_prefix(plane_names::TPU_PREFIX)
+        .flat_map(|p| &p.lines)
+        .any(|line| line.stat_kinds.contains(StatKind::CounterValue))
+}
+
+fn modules(space: &XSpace) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut seen = rustc_hash::FxHashSet::default();
+    for plane in space.planes.iter().filter(|p| p.name == plane_names::METADATA) {
+        for metadata in &plane.event_metadata {
+            let Some(proto) = plane
+                .metadata_stats(metadata)
+                .find(|s| matches!(s.kind, Some(StatKind::HloProto | StatKind::LegacyHloProto)))
+            else {
+                continue;
+            };
+            let Ok(module) = hlo::module_name_of(proto.value.bytes()) else { continue };
+            let program_id = plane
+                .metadata_stat(metadata, StatKind::ProgramId)
+                .map_or(metadata.id_field as u64, |v| v.int_or_uint());
+            let name = format!("{module}({program_id})");
+            if seen.insert(name.clone()) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{PlaneBuilder, SpaceBuilder, V};
+
+    fn check(planes: Vec<PlaneBuilder>, more_tools: &[&str], modules: &[&str]) {
+        let mut space = SpaceBuilder::new("host");
+        for plane in planes {
+            space.plane(plane);
+        }
+        let facts = run_facts(&TraceBytes::new(space.finish().into()), "test").unwrap();
+        assert_eq!(facts.tools[..ALWAYS.len()], ALWAYS);
+        assert_eq!(facts.tools[ALWAYS.len()..], *more_tools);
+        assert_eq!(facts.modules, modules);
+    }
+
+    fn counter_plane(stat: &str) -> PlaneBuilder {
+        let mut plane = PlaneBuilder::new(1, "/device:TPU:0");
+        plane.line(1, "counters", 0, |line| {
+            line.event("c", 0, 1, &[(stat, V::Uint(1))]);
+        });
+        plane
+    }
+
+    #[test]
+    fn each_tool_has_its_own_condition() {
+        check(vec![], &[], &[]);
+        check(vec![PlaneBuilder::new(1, "/device:GPU:0")], &["kernel_stats"], &[]);
+        check(vec![counter_plane("counter_value")], &COUNTER_TOOLS, &[]);
+        check(vec![counter_plane("other")], &[], &[]);
+        let mut host = PlaneBuilder::new(0, plane_names::HOST_CPU);
+        host.event_id("MegaScale: send");
+        check(vec![host], &["megascale_stats"], &[]);
+    }
+
+    #[test]
+    fn modules_are_named_by_program_id() {
+        // An HloProto with a module of name `m`.
+        let proto = [0x0a, 0x03, 0x0a, 0x01, b'm'];
+        let mut plane = PlaneBuilder::new(0, plane_names::METADATA);
+        plane.define_event("m(7)", "", &[("Hlo Proto", V::Bytes(&proto))], Some(7));
+        plane.define_event("x", "", &[("Hlo Proto", V::Bytes(&proto)), ("program_id", V::Int(-3))], Some(1));
+        plane.define_event("y", "", &[("Hlo Proto", V::Bytes(&[0xff]))], Some(2));
+        check(vec![plane], &["memory_viewer", "graph_viewer"], &["m(7)", "m(18446744073709551613)"]);
+    }
+}

@@ -1,0 +1,405 @@
+//! One line: a thread, stream or track, whose events are columns.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::plane::Span;
+use super::stat::{RawStat, Stat, StatKindSet, StatValue};
+use super::{EventMetadata, NO_METADATA, Plane, StatKind};
+use crate::wire::{Fields, Value, read_varint};
+
+/// The group of an event that belongs to no step.
+pub const NO_GROUP: u32 = u32::MAX;
+
+/// Ids of derived lines lie in this range, as signed 32-bit numbers: 0xdeadbeef and the 389 that follow.
+const DERIVED_FIRST: i32 = 0xdead_beef_u32 as i32;
+const N_DERIVED: i32 = 390;
+
+/// A timeline of one plane.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Thread id, stream id or the id of a derived line.
+    pub id: i64,
+    /// Id to show, 0 means [`Line::id`].
+    pub display_id: i64,
+    /// Name.
+    pub name: ByteString,
+    /// Name to show, empty means [`Line::name`].
+    pub display_name: ByteString,
+    /// Origin of the offsets of its events.
+    pub timestamp_ns: i64,
+    /// The events in the order of the file.
+    pub events: EventColumns,
+    /// The kinds of stat that occur on its events, whether read from the file or added by preparation.
+    pub stat_kinds: StatKindSet,
+    /// Group of each event, [`NO_GROUP`] for none; set by preparation, `None` where the file's own stats count.
+    pub groups: Option<Vec<u32>>,
+    pub(super) added: Vec<Added>,
+    pub(super) data: Bytes,
+}
+
+/// Begin, duration, metadata and place of each event.
+#[derive(Debug, Default)]
+pub struct EventColumns {
+    /// Row of [`Plane::event_metadata`], or [`NO_METADATA`].
+    pub metadata: Vec<u32>,
+    /// Absolute begin: line timestamp plus offset, with 64-bit wrap-around as in the reference.
+    pub begin_ps: Vec<u64>,
+    /// Duration.
+    pub duration_ps: Vec<u64>,
+    pub(super) bodies: Bodies,
+}
+
+/// Where the encoded events are: the position of each one's length, which its bytes follow.
+/// Positions are 32 bits wide from the line's start as long as the line is shorter than 4 GiB.
+#[derive(Debug)]
+pub(super) enum Bodies {
+    Narrow { base: u64, at: Vec<u32> },
+    Wide(Vec<u64>),
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self::Narrow { base: 0, at: Vec::new() }
+    }
+}
+
+/// Events that preparation makes have no bytes in the file.
+const NO_BODY_NARROW: u32 = u32::MAX;
+const NO_BODY_WIDE: u64 = u64::MAX;
+
+impl Bodies {
+    fn get(&self, idx: usize) -> Option<u64> {
+        match self {
+            Self::Narrow { base, at } => at.get(idx).filter(|&&p| p != NO_BODY_NARROW).map(|&p| base + u64::from(p)),
+            Self::Wide(at) => at.get(idx).copied().filter(|&p| p != NO_BODY_WIDE),
+        }
+    }
+
+    fn push_none(&mut self) {
+        match self {
+            Self::Narrow { at, .. } => at.push(NO_BODY_NARROW),
+            Self::Wide(at) => at.push(NO_BODY_WIDE),
+        }
+    }
+
+    fn permute(&mut self, order: &[u32]) {
+        match self {
+            Self::Narrow { at, .. } => permute(at, order),
+            Self::Wide(at) => permute(at, order),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Narrow { at, .. } => at.capacity() * 4,
+            Self::Wide(at) => at.capacity() * 8,
+        }
+    }
+}
+
+/// A stat that preparation adds to an event; it hides the file's stat of the same kind.
+#[derive(Debug, Clone)]
+pub(super) struct Added {
+    event: u32,
+    kind: StatKind,
+    value: AddedValue,
+}
+
+/// The value of a stat that preparation adds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AddedValue {
+    /// A signed integer.
+    Int(i64),
+    /// An unsigned integer.
+    Uint(u64),
+    /// A double.
+    Double(f64),
+    /// Text.
+    Str(ByteString),
+}
+
+impl AddedValue {
+    fn view(&self) -> StatValue<'_> {
+        match self {
+            Self::Int(v) => StatValue::Int(*v),
+            Self::Uint(v) => StatValue::Uint(*v),
+            Self::Double(v) => StatValue::Double(*v),
+            Self::Str(v) => StatValue::Ref(v),
+        }
+    }
+}
+
+fn permute<T: Copy>(column: &mut Vec<T>, order: &[u32]) {
+    *column = order.iter().filter_map(|&i| column.get(i as usize).copied()).collect();
+}
+
+impl EventColumns {
+    /// Number of events.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.begin_ps.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.begin_ps.is_empty()
+    }
+
+    /// Appends an event that is not in the file.
+    pub fn push(&mut self, metadata: u32, begin_ps: u64, duration_ps: u64) {
+        self.metadata.push(metadata);
+        self.begin_ps.push(begin_ps);
+        self.duration_ps.push(duration_ps);
+        self.bodies.push_none();
+    }
+
+    /// Begin plus duration, with 64-bit wrap-around.
+    #[inline]
+    pub fn end_ps(&self, idx: usize) -> u64 {
+        self.begin_ps[idx].wrapping_add(self.duration_ps[idx])
+    }
+
+    /// Whether the events are in the order (begin ascending, duration descending).
+    pub fn is_sorted(&self) -> bool {
+        (1..self.len()).all(|i| {
+            let (a, b) = (self.begin_ps[i - 1], self.begin_ps[i]);
+            a < b || (a == b && self.duration_ps[i - 1] >= self.duration_ps[i])
+        })
+    }
+
+    fn weight(&self) -> usize {
+        self.metadata.capacity() * 4
+            + (self.begin_ps.capacity() + self.duration_ps.capacity()) * 8
+            + self.bodies.weight()
+    }
+}
+
+impl Line {
+    /// A line without events, for derived ones.
+    pub fn new(id: i64, name: impl Into<ByteString>, timestamp_ns: i64) -> Self {
+        Self { id, name: name.into(), timestamp_ns, ..Self::default() }
+    }
+
+    /// Name to show.
+    pub fn shown_name(&self) -> &ByteString {
+        if self.display_name.is_empty() { &self.name } else { &self.display_name }
+    }
+
+    /// Id to show.
+    pub fn shown_id(&self) -> i64 {
+        if self.display_id == 0 { self.id } else { self.display_id }
+    }
+
+    /// Whether the line was derived from others, by this program or by the producer: the low 32 bits of its id say so.
+    pub fn is_derived(&self) -> bool {
+        let low = self.id as i32;
+        (DERIVED_FIRST..DERIVED_FIRST + N_DERIVED).contains(&low)
+    }
+
+    /// The events of this line, which must be one of `plane`'s.
+    pub fn events<'a>(&'a self, plane: &'a Plane) -> impl ExactSizeIterator<Item = Event<'a>> + 'a {
+        (0..self.events.len()).map(move |idx| Event { plane, line: self, idx })
+    }
+
+    /// One event of this line, which must be one of `plane`'s.
+    pub fn event<'a>(&'a self, plane: &'a Plane, idx: usize) -> Option<Event<'a>> {
+        (idx < self.events.len()).then_some(Event { plane, line: self, idx })
+    }
+
+    /// Sets stats of events. A later value of the same kind on the same event replaces an earlier one and the file's.
+    pub fn add_stats(&mut self, stats: impl IntoIterator<Item = (u32, StatKind, AddedValue)>) {
+        let n_before = self.added.len();
+        self.added.extend(stats.into_iter().map(|(event, kind, value)| Added { event, kind, value }));
+        if self.added.len() == n_before {
+            return;
+        }
+        for added in &self.added[n_before..] {
+            self.stat_kinds.insert(added.kind);
+        }
+        // Stable: of equal keys the last one was added last, and is the one to keep.
+        self.added.sort_by_key(|a| (a.event, a.kind));
+        self.added.reverse();
+        self.added.dedup_by_key(|a| (a.event, a.kind));
+        self.added.reverse();
+    }
+
+    /// Removes all events for which `keep` is false.
+    pub fn retain_events(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let order: Vec<u32> = (0..self.events.len()).filter(|&i| keep(i)).map(|i| i as u32).collect();
+        if order.len() < self.events.len() {
+            self.permute(&order);
+        }
+    }
+
+    /// Sorts the events by begin ascending, then duration descending; equal ones keep their order.
+    pub fn sort_events(&mut self) {
+        if self.events.is_sorted() {
+            return;
+        }
+        let mut order: Vec<u32> = (0..self.events.len() as u32).collect();
+        let (begin, duration) = (&self.events.begin_ps, &self.events.duration_ps);
+        order.sort_by_key(|&i| (begin[i as usize], std::cmp::Reverse(duration[i as usize])));
+        self.permute(&order);
+    }
+
+    /// Rearranges the events: the new one at place `i` is the old one at `order[i]`.
+    fn permute(&mut self, order: &[u32]) {
+        if !self.added.is_empty() {
+            let mut place = vec![u32::MAX; self.events.len()];
+            for (new, &old) in order.iter().enumerate() {
+                if let Some(slot) = place.get_mut(old as usize) {
+                    *slot = new as u32;
+                }
+            }
+            self.added.retain_mut(|a| {
+                a.event = place.get(a.event as usize).copied().unwrap_or(u32::MAX);
+                a.event != u32::MAX
+            });
+            self.added.sort_by_key(|a| (a.event, a.kind));
+        }
+        permute(&mut self.events.metadata, order);
+        permute(&mut self.events.begin_ps, order);
+        permute(&mut self.events.duration_ps, order);
+        self.events.bodies.permute(order);
+        if let Some(groups) = &mut self.groups {
+            permute(groups, order);
+        }
+    }
+
+    fn added_of(&self, event: usize) -> &[Added] {
+        if self.added.is_empty() {
+            return &[];
+        }
+        let event = event as u32;
+        let from = self.added.partition_point(|a| a.event < event);
+        let n = self.added[from..].iter().take_while(|a| a.event == event).count();
+        &self.added[from..from + n]
+    }
+
+    /// Roughly the bytes of memory held beside the file.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.events.weight()
+            + self.added.capacity() * size_of::<Added>()
+            + self.groups.as_ref().map_or(0, |g| g.capacity() * 4)
+    }
+}
+
+/// One event: a view into its line.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// The plane.
+    pub plane: &'a Plane,
+    /// The line, one of the plane's.
+    pub line: &'a Line,
+    /// Place in the line's columns.
+    pub idx: usize,
+}
+
+impl<'a> Event<'a> {
+    /// Row of the plane's event metadata, or [`NO_METADATA`].
+    #[inline]
+    pub fn metadata_row(&self) -> u32 {
+        self.line.events.metadata.get(self.idx).copied().unwrap_or(NO_METADATA)
+    }
+
+    /// What all events of its name share.
+    #[inline]
+    pub fn metadata(&self) -> &'a EventMetadata {
+        self.plane.metadata(self.metadata_row())
+    }
+
+    /// The metadata's name (not its display name).
+    #[inline]
+    pub fn name(&self) -> &'a str {
+        &self.metadata().name
+    }
+
+    /// Absolute begin.
+    #[inline]
+    pub fn begin_ps(&self) -> u64 {
+        self.line.events.begin_ps[self.idx]
+    }
+
+    /// Duration.
+    #[inline]
+    pub fn duration_ps(&self) -> u64 {
+        self.line.events.duration_ps[self.idx]
+    }
+
+    /// Begin plus duration.
+    #[inline]
+    pub fn end_ps(&self) -> u64 {
+        self.line.events.end_ps(self.idx)
+    }
+
+    /// Offset from the line's timestamp.
+    pub fn offset_ps(&self) -> i64 {
+        self.begin_ps().wrapping_sub((self.line.timestamp_ns as u64).wrapping_mul(1000)) as i64
+    }
+
+    /// How many events this one stands for: 0 unless it is an aggregated one.
+    pub fn num_occurrences(&self) -> i64 {
+        let mut n = 0;
+        for field in Fields::new(self.body()).map_while(Result::ok) {
+            match (field.number, field.value) {
+                (2, Value::Varint(_)) => n = 0,
+                (5, Value::Varint(v)) => n = v as i64,
+                _ => {}
+            }
+        }
+        n
+    }
+
+    /// The encoded event; empty for one that preparation made.
+    fn body(&self) -> &'a [u8] {
+        let data: &'a Bytes = &self.line.data;
+        let Some(at) = self.line.events.bodies.get(self.idx) else { return &[] };
+        let mut pos = at as usize;
+        let Ok(len) = read_varint(data, &mut pos) else { return &[] };
+        Span { at: pos as u64, len }.of(data)
+    }
+
+    /// The stats in the order of the file, without those that preparation replaced, then those that preparation added.
+    pub fn stats(&self) -> impl Iterator<Item = Stat<'a>> + 'a {
+        let (plane, added) = (self.plane, self.line.added_of(self.idx));
+        Fields::new(self.body())
+            .map_while(Result::ok)
+            .filter(|f| f.number == 4)
+            .map(move |f| plane.resolve(RawStat::decode(f.value.as_bytes())))
+            .filter(move |s| added.is_empty() || !added.iter().any(|a| Some(a.kind) == s.kind))
+            .chain(added.iter().map(|a| Stat { name: a.kind.name(), kind: Some(a.kind), value: a.value.view() }))
+    }
+
+    /// The first stat of that kind on the event itself.
+    #[inline]
+    pub fn stat(&self, kind: StatKind) -> Option<StatValue<'a>> {
+        if !self.line.stat_kinds.contains(kind) {
+            return None;
+        }
+        if let Some(added) = self.line.added_of(self.idx).iter().find(|a| a.kind == kind) {
+            return Some(added.value.view());
+        }
+        Fields::new(self.body())
+            .map_while(Result::ok)
+            .filter(|f| f.number == 4)
+            .map(|f| RawStat::decode(f.value.as_bytes()))
+            .find(|s| self.plane.stat_kind(s.metadata_id) == Some(kind))
+            .map(|s| self.plane.resolve_value(s.value))
+    }
+
+    /// The first stat of that kind on the event, else on its metadata.
+    pub fn stat_or_metadata_stat(&self, kind: StatKind) -> Option<StatValue<'a>> {
+        self.stat(kind).or_else(|| self.plane.metadata_stat(self.metadata(), kind))
+    }
+
+    /// The step or group the event belongs to.
+    #[inline]
+    pub fn group_id(&self) -> Option<i64> {
+        match &self.line.groups {
+            Some(groups) => groups.get(self.idx).filter(|&&g| g != NO_GROUP).map(|&g| i64::from(g)),
+            None => self.stat(StatKind::GroupId).filter(|v| v.is_int()).map(StatValue::int),
+        }
+    }
+}
