@@ -1,0 +1,342 @@
+//! What there is to look at: runs, their hosts, their tools and modules.
+//!
+//! Takes request parameters, gives names and traces. It analyses nothing.
+
+pub mod facts;
+pub mod hosts;
+pub mod listing;
+pub mod runs;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, stream};
+use xprof_core::session::{XPLANE_SUFFIX, host_of_file};
+use xprof_core::tools::Params;
+use xprof_service::engine::Engine;
+use xprof_service::storage::{DirEntry, EntryKind, StorageError, TraceIdentity};
+
+use crate::error::{Error, Result};
+use crate::fanout::Trace;
+use crate::fanout::local::storage_error;
+use facts::Facts;
+use hosts::{HostFiles, host_files, is_trace};
+use listing::Listings;
+use runs::{Walker, directory_of_run};
+
+/// A list of runs is walked for at most this often: a page that asks for it in a loop must not keep the disk busy.
+const RUNS_FRESH_FOR: Duration = Duration::from_millis(500);
+
+/// Directories below `run_path` that are looked into at once.
+const AT_ONCE: usize = 16;
+
+/// The sessions that this server can see.
+#[derive(Debug)]
+pub struct Catalog {
+    logdir: Option<PathBuf>,
+    listings: Listings,
+    runs: Arc<Mutex<RunList>>,
+    facts: Facts,
+}
+
+/// The list of runs and when its walk began.
+#[derive(Debug, Default)]
+struct RunList {
+    walker: Walker,
+    walked: Option<Instant>,
+    names: Arc<Vec<String>>,
+}
+
+/// One session directory as it was when the request came.
+#[derive(Debug)]
+pub struct Session {
+    /// The run's name as the client gave it.
+    pub run: String,
+    /// Its traces by host.
+    pub files: HostFiles,
+    directory: PathBuf,
+    entries: Arc<Vec<DirEntry>>,
+}
+
+impl Session {
+    /// The trace of a host that the session has.
+    pub fn trace(&self, host: &str) -> Option<Trace> {
+        let name = self.files.get(host)?;
+        self.trace_of_file(name)
+    }
+
+    fn trace_of_file(&self, name: &str) -> Option<Trace> {
+        // The entries are sorted by name.
+        let entry = &self.entries[self.entries.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?];
+        Some(Trace {
+            host: host_of_file(name).into(),
+            identity: TraceIdentity {
+                path: self.directory.join(name),
+                size_bytes: entry.size_bytes,
+                modified_unix_ns: entry.modified_unix_ns,
+            },
+        })
+    }
+
+    /// Every trace in the order of file names. A file that is named `xplane.pb` and nothing else belongs to no host, but
+    /// tells what the run offers.
+    fn all_traces(&self) -> Vec<Trace> {
+        let names = self
+            .entries
+            .iter()
+            .filter(|e| e.kind == EntryKind::File)
+            .map(|e| e.name.as_str());
+        names
+            .filter(|n| n.ends_with(XPLANE_SUFFIX) || *n == XPLANE_SUFFIX.trim_start_matches('.'))
+            .filter_map(|name| self.trace_of_file(name))
+            .collect()
+    }
+}
+
+impl Catalog {
+    /// The sessions below a log directory, and those that requests name by path.
+    pub fn new(logdir: Option<PathBuf>, engine: &Engine) -> Self {
+        Self {
+            logdir,
+            listings: Listings::new(Arc::clone(engine.storage())),
+            runs: Arc::default(),
+            facts: Facts::new(engine.clone()),
+        }
+    }
+
+    /// The names of all runs, descending.
+    pub async fn runs(&self, params: &Params) -> Result<Arc<Vec<String>>> {
+        match Override::of(params) {
+            Some(chosen) => Ok(Arc::new(self.run_map(chosen).await?.into_keys().rev().collect())),
+            None => match &self.logdir {
+                Some(logdir) => self.walk(logdir.clone()).await,
+                None => Ok(Arc::default()),
+            },
+        }
+    }
+
+    /// The session that a request names. A run that does not exist is a session without traces.
+    pub async fn session(&self, params: &Params) -> Result<Session> {
+        let run = params.get("run");
+        let directory = match (Override::of(params), &self.logdir) {
+            (Some(chosen), _) => self.overridden(chosen, run).await?,
+            (None, None) => {
+                return Err(Error::BadRequest(
+                    "this server has no log directory: name the session by session_path or run_path".into(),
+                ));
+            }
+            (None, Some(logdir)) => {
+                let run = run.ok_or_else(|| Error::BadRequest("the parameter run is missing".into()))?;
+                directory_of_run(logdir, run)
+            }
+        };
+        let entries = match self.listings.list(&directory).await {
+            Ok(entries) => entries,
+            Err(StorageError::NotFound { .. } | StorageError::WrongKind { .. }) => Arc::default(),
+            Err(error) => return Err(storage_error(error)),
+        };
+        let names = entries
+            .iter()
+            .filter(|e| e.kind == EntryKind::File)
+            .map(|e| e.name.as_str());
+        let files = host_files(names);
+        Ok(Session {
+            run: run.unwrap_or_default().to_owned(),
+            files,
+            directory,
+            entries,
+        })
+    }
+
+    /// The tools that a session offers.
+    pub async fn tools(&self, session: &Session) -> Vec<String> {
+        self.facts.tools(&session.all_traces()).await
+    }
+
+    /// The modules that a session holds.
+    pub async fn modules(&self, session: &Session) -> Vec<String> {
+        self.facts.modules(&session.all_traces()).await
+    }
+
+    /// Walks the log directory, unless that was done just now.
+    async fn walk(&self, logdir: PathBuf) -> Result<Arc<Vec<String>>> {
+        let runs = Arc::clone(&self.runs);
+        let walk = tokio::task::spawn_blocking(move || {
+            // Requests that come together wait here and then find the list fresh.
+            let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+            if runs.walked.is_none_or(|at| at.elapsed() > RUNS_FRESH_FOR) {
+                // The age counts from the begin of the walk: what was made during it may be missing.
+                let began = Instant::now();
+                runs.names = Arc::new(runs.walker.runs(&logdir));
+                runs.walked = Some(began);
+            }
+            Arc::clone(&runs.names)
+        });
+        walk.await.map_err(|e| Error::Internal(e.to_string()))
+    }
+
+    async fn overridden(&self, chosen: Override<'_>, run: Option<&str>) -> Result<PathBuf> {
+        // The usual case needs one look, however many sessions lie beside the one that is asked for.
+        let likely = run.and_then(|run| chosen.directory_of(run));
+        if let Some(directory) = likely
+            && self.has_traces(&directory).await?
+        {
+            return Ok(directory);
+        }
+        let map = self.run_map(chosen).await?;
+        let name = run.unwrap_or("None");
+        let fields: Vec<_> = map
+            .iter()
+            .map(|(k, v)| format!("{}: {}", quoted(k), quoted(&v.to_string_lossy())))
+            .collect();
+        // `parity:` the reference's words, which show the map as Python does.
+        Err(Error::NotFound(format!(
+            "Run {name} not found in run map: {{{}}}",
+            fields.join(", ")
+        )))
+    }
+
+    async fn run_map(&self, chosen: Override<'_>) -> Result<BTreeMap<String, PathBuf>> {
+        match chosen {
+            Override::Session(path) => {
+                let found = self.has_traces(Path::new(path)).await?;
+                Ok(found
+                    .then(|| (base_name(path).to_owned(), PathBuf::from(path)))
+                    .into_iter()
+                    .collect())
+            }
+            Override::Runs(path) => {
+                let parent = Path::new(path);
+                let entries = match self.listings.list(parent).await {
+                    Err(StorageError::NotFound { .. }) => Arc::default(),
+                    result => result.map_err(storage_error)?,
+                };
+                let mut children = Vec::new();
+                for child in entries.iter().filter(|e| e.kind == EntryKind::Directory) {
+                    children.push(self.run_map_entry(child.name.clone(), parent.join(&child.name)));
+                }
+                Ok(stream::iter(children)
+                    .buffered(AT_ONCE)
+                    .collect::<Vec<_>>()
+                    .await
+                    .into_iter()
+                    .flatten()
+                    .collect())
+            }
+        }
+    }
+
+    /// A child of `run_path`, if it holds a trace. One that leads out of the permitted roots is as good as absent.
+    async fn run_map_entry(&self, name: String, directory: PathBuf) -> Option<(String, PathBuf)> {
+        self.has_traces(&directory)
+            .await
+            .unwrap_or(false)
+            .then_some((name, directory))
+    }
+
+    async fn has_traces(&self, directory: &Path) -> Result<bool> {
+        match self.listings.list(directory).await {
+            Ok(entries) => Ok(entries.iter().any(|e| e.kind == EntryKind::File && is_trace(&e.name))),
+            Err(StorageError::NotFound { .. } | StorageError::WrongKind { .. }) => Ok(false),
+            Err(error) => Err(storage_error(error)),
+        }
+    }
+}
+
+/// How a request names its session when not by the log directory.
+#[derive(Debug, Clone, Copy)]
+enum Override<'a> {
+    /// One session directory.
+    Session(&'a str),
+    /// A directory that holds session directories.
+    Runs(&'a str),
+}
+
+impl<'a> Override<'a> {
+    fn of(params: &'a Params) -> Option<Self> {
+        let trimmed = |path: &'a str| {
+            if path.len() > 1 {
+                path.trim_end_matches('/')
+            } else {
+                path
+            }
+        };
+        let session = params
+            .non_empty("session_path")
+            .map(|path| Self::Session(trimmed(path)));
+        session.or_else(|| params.non_empty("run_path").map(|path| Self::Runs(trimmed(path))))
+    }
+
+    /// The directory that a run's name stands for, if the name is one that the run map can hold.
+    fn directory_of(self, run: &str) -> Option<PathBuf> {
+        match self {
+            Self::Session(path) => (base_name(path) == run).then(|| path.into()),
+            Self::Runs(path) => {
+                let plain = !run.is_empty() && !run.contains('/') && run != "." && run != "..";
+                plain.then(|| Path::new(path).join(run))
+            }
+        }
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A text as Python shows it.
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_have_an_order() {
+        let of = |pairs: &[(&str, &str)]| format!("{:?}", Override::of(&pairs.iter().copied().collect()));
+        assert_eq!(of(&[]), "None");
+        assert_eq!(of(&[("session_path", ""), ("run_path", "/b/")]), "Some(Runs(\"/b\"))");
+        assert_eq!(
+            of(&[("session_path", "/a//"), ("run_path", "/b")]),
+            "Some(Session(\"/a\"))"
+        );
+        assert_eq!(of(&[("session_path", "/")]), "Some(Session(\"/\"))");
+        assert_eq!(Override::Runs("/b").directory_of("../c"), None);
+        assert_eq!(Override::Session("/b/c").directory_of("c"), Some("/b/c".into()));
+    }
+
+    #[test]
+    fn quotes_as_python_does() {
+        for (text, expected) in [
+            ("a", "'a'"),
+            ("it's", "\"it's\""),
+            ("'\"", "'\\'\"'"),
+            ("a\\\n", "'a\\\\\\n'"),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `/runs`, `/run_tools`, `/hosts` and `/module_list`.
+//!
+//! Takes query parameters, gives lists in the reference's text form.
+
+use http::HeaderMap;
+use serde_json::{Value, json};
+use xprof_core::tools::{Params, registry};
+
+use super::json::to_text;
+use super::respond::{self, Response};
+use crate::app::State;
+use crate::catalog::hosts::offered;
+use crate::error::Result;
+
+/// `/runs`: all run names.
+pub async fn runs(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
+    let runs = state.catalog.runs(params).await?;
+    Ok(list(request, runs.iter()))
+}
+
+/// `/run_tools`: the tools that have something to show about a run.
+pub async fn run_tools(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
+    let session = state.catalog.session(params).await?;
+    Ok(list(request, state.catalog.tools(&session).await.iter()))
+}
+
+/// `/hosts`: the hosts that can be chosen for a tool.
+pub async fn hosts(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
+    let session = state.catalog.session(params).await?;
+    // `parity:` an unknown or missing tool is one whose hosts are looked at one by one.
+    let tool = params.get("tag").unwrap_or_default();
+    let rule = registry::find(tool).map_or(registry::Hosts::Each, |entry| entry.hosts);
+    let hosts = offered(&session.files, rule)
+        .into_iter()
+        .map(|host| json!({ "hostname": host }));
+    Ok(respond::document(
+        request,
+        "application/json",
+        to_text(&hosts.collect()),
+    ))
+}
+
+/// `/module_list`: the programs of a run, as one line of text.
+pub async fn module_list(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
+    let session = state.catalog.session(params).await?;
+    let modules = state.catalog.modules(&session).await;
+    Ok(respond::document(request, "text/plain", modules.join(",")))
+}
+
+fn list<'a>(request: &HeaderMap, names: impl Iterator<Item = &'a String>) -> Response {
+    let names: Value = names.map(|name| Value::from(name.as_str())).collect();
+    respond::document(request, "application/json", to_text(&names))
+}

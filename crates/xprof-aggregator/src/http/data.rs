@@ -1,0 +1,326 @@
+//! `/data` and `/data_csv`: one tool's answer about the chosen hosts of one session.
+//!
+//! Takes query parameters, gives the answer with its remarks in headers. Which hosts are chosen is the catalog's business,
+//! how the work is done that of [`crate::fanout`].
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use http_body_util::Full;
+use xprof_core::Error as CoreError;
+use xprof_core::answer::Format;
+use xprof_core::tools::{Params, registry};
+
+use super::encode::negotiate;
+use super::respond::{self, Facts, REASON, Response};
+use crate::answer_cache::{AnswerKey, CachedAnswer};
+use crate::app::State;
+use crate::catalog::hosts::select;
+use crate::error::{Error, Result};
+use crate::fanout::{Outcome, Request, Trace};
+
+static PROBLEMS: HeaderName = HeaderName::from_static("x-xprof-problems");
+static FAILED_HOSTS: HeaderName = HeaderName::from_static("x-xprof-failed-hosts");
+
+/// Parameters that choose traces, or that the reference accepts and ignores: no answer depends on them otherwise.
+const NOT_FOR_TOOLS: [&str; 8] = [
+    "run",
+    "tag",
+    "session_path",
+    "run_path",
+    "use_saved_result",
+    "tqx",
+    "graph_type",
+    "base_session_id",
+];
+
+/// `parity:` the page of a graph loads its renderer from outside, and runs scripts of its own.
+const TOOL_PAGE_POLICY: &str = "default-src 'self';script-src 'self' 'unsafe-eval' 'unsafe-inline' https://www.gstatic.com;\
+    object-src 'none';style-src 'self' 'unsafe-inline' https://fonts.googleapis.com https://www.gstatic.com;\
+    font-src 'self' https://fonts.googleapis.com https://fonts.gstatic.com data:;connect-src 'self' data: www.gstatic.com;\
+    img-src 'self' blob: data:;frame-src 'self' https://ui.perfetto.dev;\
+    script-src-elem 'self' 'unsafe-inline' https://cdn.jsdelivr.net/npm/ https://www.gstatic.com";
+
+/// Answers one request.
+pub async fn serve(
+    state: &Arc<State>,
+    headers: &HeaderMap,
+    params: &Params,
+    format: Format,
+    request_id: &str,
+) -> Response {
+    let mut facts = Facts {
+        route: if format == Format::Csv { "data_csv" } else { "data" },
+        run: params.get("run").unwrap_or_default().to_owned(),
+        host: params
+            .get("hosts")
+            .or_else(|| params.get("host"))
+            .unwrap_or_default()
+            .to_owned(),
+        tool: params.get("tag").unwrap_or_default().to_owned(),
+        ..Facts::default()
+    };
+    let mut response = match answer(state, params, format, request_id, &mut facts).await {
+        Ok(cached) => respond(state, headers, params, format, &cached)
+            .await
+            .unwrap_or_else(|e| respond::failure(&e)),
+        Err(error) => failure(&error, params, format, &mut facts),
+    };
+    response.extensions_mut().insert(facts);
+    response
+}
+
+/// The answer from the cache, from a computation under way, or from a new one.
+async fn answer(
+    state: &Arc<State>,
+    params: &Params,
+    format: Format,
+    request_id: &str,
+    facts: &mut Facts,
+) -> Result<Arc<CachedAnswer>> {
+    let tag = params
+        .non_empty("tag")
+        .ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
+    let tool = registry::find(tag).map_err(|e| Error::core("", e))?;
+    let for_tool: Params = params
+        .iter()
+        .filter(|(name, _)| !NOT_FOR_TOOLS.contains(name))
+        .collect();
+    tool.check(&for_tool).map_err(|e| Error::core("", e))?;
+    let use_saved = params
+        .get("use_saved_result")
+        .is_none_or(|v| v.eq_ignore_ascii_case("true"));
+
+    let mut again = true;
+    loop {
+        let traces = choose(state, params, tag).await?;
+        let key = AnswerKey {
+            tool: tool.name,
+            format,
+            traces: traces.iter().map(|t| t.identity.clone()).collect(),
+            params: for_tool.clone(),
+        };
+        if use_saved && let Some(cached) = state.answers.get(&key).await {
+            facts.cache = "hit";
+            return Ok(cached);
+        }
+        let request = Request {
+            tool,
+            format,
+            params: for_tool.clone(),
+            traces,
+            request_id: request_id.into(),
+            deadline: Instant::now() + state.config.request_timeout,
+        };
+        match compute(state, key, request, facts).await {
+            // The trace was written anew between listing and reading it: what is there now may be answered.
+            Err(Error::Changed(file)) if again => {
+                tracing::debug!(file, "trace changed, planning again");
+                again = false;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The traces that a request chooses.
+async fn choose(state: &State, params: &Params, tag: &str) -> Result<Vec<Trace>> {
+    let session = state.catalog.session(params).await?;
+    let hosts = select(&session.files, &session.run, tag, params)?;
+    hosts
+        .iter()
+        .map(|host| {
+            let trace = session
+                .trace(host)
+                .ok_or_else(|| Error::NotFound(format!("host {host} is gone")))?;
+            if trace.file_name().ends_with(".riegeli") {
+                let why = "traces in record form (riegeli) cannot be read, only .xplane.pb";
+                return Err(Error::core(
+                    trace.file_name(),
+                    CoreError::Unsupported(format!("{}: {why}", trace.file_name())),
+                ));
+            }
+            Ok(trace)
+        })
+        .collect()
+}
+
+/// Equal requests that come together compute once; the last one that leaves stops the work.
+async fn compute(state: &Arc<State>, key: AnswerKey, request: Request, facts: &mut Facts) -> Result<Arc<CachedAnswer>> {
+    let (flight, joined) = state.flights.join(key.clone(), || {
+        let state = Arc::clone(state);
+        async move {
+            let outcome = state.fanout.answer(request).await?;
+            let lasting = outcome.lasting;
+            let cached = Arc::new(cached(outcome));
+            if lasting {
+                state.answers.put(key, Arc::clone(&cached)).await;
+            }
+            Ok(cached)
+        }
+    });
+    facts.cache = if joined { "joined" } else { "miss" };
+    // A bug in one tool costs this answer; the panic would otherwise reach every later request that joins.
+    match std::panic::AssertUnwindSafe(flight).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Internal("the analysis failed unexpectedly".into())),
+    }
+}
+
+fn cached(outcome: Outcome) -> CachedAnswer {
+    let mut cached = CachedAnswer::new(outcome.answer.content_type, outcome.answer.body);
+    let mut problems = String::new();
+    for problem in &outcome.problems {
+        let separator = if problems.is_empty() { "" } else { "; " };
+        let _ = write!(problems, "{separator}{}={}", problem.kind.name(), problem.count);
+    }
+    cached.problems = (!problems.is_empty()).then(|| respond::header_text(&problems));
+    let hosts = outcome.failed_hosts.join(",");
+    cached.failed_hosts = (!hosts.is_empty()).then(|| respond::header_text(&hosts));
+    cached
+}
+
+async fn respond(
+    state: &State,
+    request: &HeaderMap,
+    params: &Params,
+    format: Format,
+    cached: &CachedAnswer,
+) -> Result<Response> {
+    let mut response = if respond::not_modified(request, &cached.etag) {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        let wanted = negotiate(request.get(header::ACCEPT_ENCODING));
+        let (encoding, body) = cached.body(wanted, state.fanout.engine().pool()).await?;
+        let mut response = Response::new(Full::new(body));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, cached.content_type.clone());
+        respond::set_encoding(response.headers_mut(), encoding);
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, cached.etag.clone());
+    // The browser may keep it, but asks each time whether the trace is still the same.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    for (name, value) in [(&PROBLEMS, &cached.problems), (&FAILED_HOSTS, &cached.failed_hosts)] {
+        if let Some(value) = value {
+            headers.insert(name, value.clone());
+        }
+    }
+    if cached.content_type.as_bytes().starts_with(b"text/html") {
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(TOOL_PAGE_POLICY),
+        );
+    }
+    if format == Format::Csv {
+        let disposition = format!("attachment; filename=\"{}\"", csv_file_name(params));
+        headers.insert(header::CONTENT_DISPOSITION, respond::header_text(&disposition));
+    }
+    Ok(response)
+}
+
+/// A failed request, with the statuses and bodies on which the reference's pages rely.
+fn failure(error: &Error, params: &Params, format: Format, facts: &mut Facts) -> Response {
+    facts.code = error.code();
+    let tool = params.get("tag").unwrap_or_default();
+    let mut response = respond::failure(error);
+    let Error::Core { source, .. } = error else {
+        return response;
+    };
+    let parity = match (source, format) {
+        // `parity:` the page of the timeline takes exactly this for "this event has no details".
+        (CoreError::NotFound(_), Format::Native) if tool == "trace_viewer@" => Some((StatusCode::NOT_FOUND, "No Data")),
+        (CoreError::Unsupported(_), Format::Csv) if is_json(tool, params) => Some((
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Data format not suitable for CSV (missing 'cols')",
+        )),
+        (CoreError::Unsupported(_), Format::Csv) => {
+            Some((StatusCode::BAD_REQUEST, "CSV format not supported for this tool type"))
+        }
+        _ => None,
+    };
+    if let Some((status, text)) = parity {
+        response = respond::text(status, text);
+        response
+            .headers_mut()
+            .insert(REASON.clone(), respond::header_text(&error.chain()));
+    } else if tool == "graph_viewer" && matches!(source, CoreError::Unsupported(_) | CoreError::NotFound(_)) {
+        // `parity:` the graph viewer alone tells its errors to the page, with status 500.
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    response
+}
+
+/// Whether a tool's own answer is JSON.
+fn is_json(tool: &str, params: &Params) -> bool {
+    match tool {
+        "graph_viewer" => false,
+        "memory_viewer" => params.non_empty("view_memory_allocation_timeline").is_none(),
+        "trace_viewer" | "trace_viewer@" => params.get("format") != Some("pb"),
+        "megascale_stats" => !params.is_true("perfetto"),
+        _ => true,
+    }
+}
+
+/// `hlo_stats_train_run1_hostA.csv`: tool, run, and the part of the host after its last `-`.
+fn csv_file_name(params: &Params) -> String {
+    let clean = |text: &str| -> String {
+        text.chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
+                    c
+                } else {
+                    '_'
+                }
+            })
+            .collect()
+    };
+    let host = params.get("host").unwrap_or_default();
+    let host = host.rsplit('-').next().unwrap_or(host);
+    let parts = [
+        params.get("tag").unwrap_or("data"),
+        params.get("run").unwrap_or_default(),
+        host,
+    ];
+    let parts: Vec<_> = parts.into_iter().filter(|p| !p.is_empty()).map(clean).collect();
+    format!("{}.csv", parts.join("_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_csv_files() {
+        for (query, expected) in [
+            (
+                &[("tag", "hlo_stats"), ("run", "train/run1"), ("host", "hostA")][..],
+                "hlo_stats_train_run1_hostA.csv",
+            ),
+            (
+                &[
+                    ("tag", "framework_op_stats"),
+                    ("run", "tf2"),
+                    ("host", "34.83.195.179_6003"),
+                ],
+                "framework_op_stats_tf2_34_83_195_179_6003.csv",
+            ),
+            (
+                &[("tag", "kernel_stats"), ("run", "tf2"), ("host", "ALL_HOSTS")],
+                "kernel_stats_tf2_ALL_HOSTS.csv",
+            ),
+            (&[("tag", "t"), ("run", "r"), ("host", "tpu-vm-0")], "t_r_0.csv"),
+            (&[("run", "é\"\r\n")], "data_____.csv"),
+        ] {
+            assert_eq!(csv_file_name(&query.iter().copied().collect()), expected);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `/config` and `/version`: what the user interface asks about the server itself.
+//!
+//! Takes the configuration, gives two small documents.
+
+use http::HeaderMap;
+use serde_json::json;
+
+use super::json::to_text;
+use super::respond::{self, Response};
+use crate::config::PageConfig;
+
+/// The version whose HTTP interface this server speaks. Front ends and scripts of XProf compare it.
+pub const XPROF_COMPAT_VERSION: &str = "2.24.2";
+
+/// `/config`.
+pub fn config(page: &PageConfig, request: &HeaderMap) -> Response {
+    let document = json!({
+        "enableTabNameLabel": page.enable_tab_name_label,
+        "hideCaptureProfileButton": page.hide_capture_profile_button,
+        "srcPathPrefix": page.src_prefix,
+    });
+    respond::document(request, "application/json", to_text(&document))
+}
+
+/// `/version`.
+pub fn version(request: &HeaderMap) -> Response {
+    respond::document(request, "text/plain", XPROF_COMPAT_VERSION.to_owned())
+}

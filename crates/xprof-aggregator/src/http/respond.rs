@@ -1,0 +1,209 @@
+//! Builds responses: texts, documents, cached answers, and the one place where an error becomes a status.
+//!
+//! Takes values, gives [`Response`]s. It does no work and knows no route.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use http_body_util::Full;
+use xprof_core::Error as CoreError;
+
+use super::encode::{Encoding, negotiate, worth_encoding};
+use crate::error::{Error, Fault};
+
+/// Every response is complete when it leaves: answers are cached whole, so nothing streams.
+pub type Response = http::Response<Full<Bytes>>;
+
+/// Why a request failed, where the status and the body that the reference's clients expect do not say it.
+pub static REASON: HeaderName = HeaderName::from_static("x-xprof-reason");
+
+/// What the log line of a request says beyond method, path and status. Travels as an extension of the response.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The route's own name, a closed list.
+    pub route: &'static str,
+    /// The run as the client named it.
+    pub run: String,
+    /// The hosts as the client named them.
+    pub host: String,
+    /// The tool.
+    pub tool: String,
+    /// Whether the answer was there already: `hit`, `miss`, `joined`.
+    pub cache: &'static str,
+    /// The closed label of a failure.
+    pub code: &'static str,
+}
+
+/// A response with a body of a type.
+pub fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Plain text.
+pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    body(status, "text/plain", text)
+}
+
+/// A small document of the server itself.
+pub fn document(request: &HeaderMap, content_type: &'static str, text: String) -> Response {
+    let mut response = packed(request, content_type, text.into());
+    // Lists change as sessions are captured, so they are asked for each time.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A body in the encoding that the client likes best. Compressed only where it pays: a list of ten thousand runs does.
+pub fn packed(request: &HeaderMap, content_type: &'static str, plain: Bytes) -> Response {
+    let encoding = if worth_encoding(&plain) {
+        negotiate(request.get(header::ACCEPT_ENCODING))
+    } else {
+        Encoding::Identity
+    };
+    let (encoding, packed) = match encoding.encode(&plain) {
+        Ok(packed) => (encoding, packed),
+        Err(_) => (Encoding::Identity, plain),
+    };
+    let mut response = body(StatusCode::OK, content_type, packed);
+    set_encoding(response.headers_mut(), encoding);
+    response
+}
+
+/// Says how the body is encoded, and that another client may get it otherwise.
+pub fn set_encoding(headers: &mut HeaderMap, encoding: Encoding) {
+    if let Some(value) = encoding.header() {
+        headers.insert(header::CONTENT_ENCODING, value);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+}
+
+/// Whether the client already holds the body with this tag.
+pub fn not_modified(request: &HeaderMap, etag: &HeaderValue) -> bool {
+    let strip = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let Ok(ours) = etag.to_str().map(strip) else {
+        return false;
+    };
+    request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|list| list.split(',').any(|tag| tag.trim() == "*" || strip(tag) == ours))
+}
+
+/// A failed request: the reason as text.
+pub fn failure(error: &Error) -> Response {
+    let mut response = text(status(error), error.chain());
+    if matches!(error, Error::Overloaded(_) | Error::NoWorker { .. }) {
+        retry_after(&mut response, Duration::from_secs(1));
+    }
+    response.extensions_mut().insert(Facts {
+        code: error.code(),
+        ..Facts::default()
+    });
+    response
+}
+
+/// Tells the client when to ask again.
+pub fn retry_after(response: &mut Response, after: Duration) {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+}
+
+/// A text as a header value: everything that a header cannot hold becomes `?`.
+pub fn header_text(text: &str) -> HeaderValue {
+    let safe: String = text
+        .chars()
+        .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
+        .take(1024)
+        .collect();
+    HeaderValue::from_str(&safe).unwrap_or(HeaderValue::from_static("?"))
+}
+
+/// The only place where an error becomes a status.
+pub fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::BadRequest(_) => StatusCode::BAD_REQUEST,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::Overloaded(_) | Error::NoWorker { .. } | Error::Changed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+        Error::Unreadable { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Job { fault, .. } => match fault {
+            Fault::Client => StatusCode::BAD_REQUEST,
+            Fault::Absent => StatusCode::NOT_FOUND,
+            Fault::Trace => StatusCode::UNPROCESSABLE_ENTITY,
+            Fault::Server => StatusCode::BAD_GATEWAY,
+            Fault::Defect => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        Error::Core { source, .. } => match source {
+            CoreError::Malformed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            CoreError::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
+            // `parity:` the reference answers 404 whenever a tool has nothing to say about the traces chosen.
+            CoreError::NotFound(_) | CoreError::Unsupported(_) | CoreError::UnknownTool(_) => StatusCode::NOT_FOUND,
+            CoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            CoreError::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            CoreError::BadArtifact { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_errors_to_statuses() {
+        for (error, expected) in [
+            (Error::NotFound("x".into()), 404),
+            (Error::BadRequest("x".into()), 400),
+            (Error::Forbidden("x".into()), 403),
+            (Error::Overloaded("x".into()), 503),
+            (Error::TimedOut("1s".into()), 504),
+            (Error::Internal("x".into()), 500),
+            (Error::core("f", CoreError::invalid("resolution", "x", "a number")), 400),
+            (Error::core("f", CoreError::UnknownTool("x".into())), 404),
+            (
+                Error::Job {
+                    file: "f".into(),
+                    code: "malformed_trace",
+                    message: "m".into(),
+                    fault: Fault::Trace,
+                },
+                422,
+            ),
+        ] {
+            assert_eq!(failure(&error).status(), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn matches_entity_tags() {
+        let etag = HeaderValue::from_static("W/\"abc\"");
+        for (sent, expected) in [
+            ("\"abc\"", true),
+            ("W/\"abc\"", true),
+            ("\"x\", W/\"abc\"", true),
+            ("*", true),
+            ("\"x\"", false),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(header::IF_NONE_MATCH, HeaderValue::from_static(sent));
+            assert_eq!(not_modified(&request, &etag), expected, "{sent}");
+        }
+        assert!(!not_modified(&HeaderMap::new(), &etag));
+    }
+
+    #[test]
+    fn headers_take_any_text() {
+        assert_eq!(header_text("a\r\nb: é"), "a??b: ?");
+    }
+}

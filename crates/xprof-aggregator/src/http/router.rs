@@ -1,0 +1,67 @@
+//! Every route in one table.
+//!
+//! Takes a request, gives the response of the route that its path names. All routes answer every method alike, as the
+//! reference does, except the one that starts work by POST.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use xprof_core::answer::Format;
+
+use super::layers::{Request, request_id};
+use super::path::{Target, query};
+use super::respond::{self, Facts, Response};
+use super::{assets, catalog, data, meta, start};
+use crate::app::State;
+
+/// Answers one request.
+pub async fn route(state: Arc<State>, request: Request) -> Response {
+    let headers = request.headers();
+    let raw_path = request.uri().path();
+    let target = Target::new(raw_path);
+    let params = query(request.uri().query());
+    let (route, result) = match &*target.path {
+        "/runs" => ("runs", catalog::runs(&state, headers, &params).await),
+        "/run_tools" => ("run_tools", catalog::run_tools(&state, headers, &params).await),
+        "/hosts" => ("hosts", catalog::hosts(&state, headers, &params).await),
+        "/module_list" => ("module_list", catalog::module_list(&state, headers, &params).await),
+        "/data" => return data::serve(&state, headers, &params, Format::Native, &request_id(headers)).await,
+        "/data_csv" => return data::serve(&state, headers, &params, Format::Csv, &request_id(headers)).await,
+        "/config" => ("config", Ok(meta::config(&state.config.page, headers))),
+        "/version" => ("version", Ok(meta::version(headers))),
+        "/capture_profile" => ("capture_profile", Ok(no_capture())),
+        "/generate_cache" => ("generate_cache", Ok(no_warming(request.method()))),
+        "/index.html" => ("start", Ok(start::serve(&state, headers, raw_path, &params).await)),
+        path => match assets::serve(path, headers) {
+            Some(response) => ("assets", Ok(response)),
+            None if target.is_page() => ("start", Ok(start::serve(&state, headers, raw_path, &params).await)),
+            None => ("none", Ok(respond::text(StatusCode::NOT_FOUND, "Not Found"))),
+        },
+    };
+    let mut response = result.unwrap_or_else(|error| respond::failure(&error));
+    let code = response.extensions().get::<Facts>().map_or("", |facts| facts.code);
+    response.extensions_mut().insert(Facts {
+        route,
+        run: params.get("run").unwrap_or_default().to_owned(),
+        tool: params.get("tag").unwrap_or_default().to_owned(),
+        code,
+        ..Facts::default()
+    });
+    response
+}
+
+fn no_capture() -> Response {
+    let text = r#"{"error": "UNIMPLEMENTED: this server does not capture profiles; use the profiler's own client and put the session below the log directory."}"#;
+    respond::body(StatusCode::NOT_IMPLEMENTED, "application/json", text)
+}
+
+fn no_warming(method: &Method) -> Response {
+    if method == Method::POST {
+        respond::text(
+            StatusCode::NOT_IMPLEMENTED,
+            "this server keeps answers in memory and needs no cache to be generated",
+        )
+    } else {
+        respond::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+    }
+}
