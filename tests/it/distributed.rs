@@ -1,0 +1,85 @@
+//! Distributed answers equal local ones, byte for byte, and a dying worker costs nobody an answer.
+
+use xprof_core::fixture::TpuSession;
+use xprof_tests::{Cluster, LogDir};
+
+const HOSTS: &str = "tpu-host-0,tpu-host-1,tpu-host-2";
+
+fn logdir() -> LogDir {
+    let logdir = LogDir::new();
+    logdir.generate("pod", &TpuSession::of_size(3, 60_000));
+    logdir.generate("one", &TpuSession::of_size(1, 60_000));
+    logdir
+}
+
+fn requests() -> Vec<String> {
+    let mut requests = Vec::new();
+    for (run, host) in [("pod", "ALL_HOSTS"), ("pod", "tpu-host-1"), ("one", "tpu-host-0")] {
+        requests.push(format!("/data?run={run}&tag=overview_page&host={host}"));
+        requests.push(format!("/data_csv?run={run}&tag=overview_page&host={host}"));
+        for group_by in ["program", "category", "provenance"] {
+            requests.push(format!("/data?run={run}&tag=op_profile&host={host}&group_by={group_by}"));
+        }
+    }
+    for query in ["", "&resolution=100", "&start_time_ms=0.01&end_time_ms=0.02", "&full_dma=true", "&search_prefix=conv", "&format=pb"] {
+        requests.push(format!("/data?run=pod&tag=trace_viewer@&hosts={HOSTS}{query}"));
+        requests.push(format!("/data?run=one&tag=trace_viewer@&host=tpu-host-0{query}"));
+    }
+    requests.push("/data?run=one&tag=trace_viewer&host=tpu-host-0".to_owned());
+    for tag in ["overview_page", "op_profile", "trace_viewer@"] {
+        requests.push(format!("/hosts?run=pod&tag={tag}"));
+    }
+    requests.extend(["/runs".into(), "/run_tools?run=pod".into(), "/module_list?run=pod".into()]);
+    requests
+}
+
+#[test]
+fn distributed_answers_equal_local_ones() {
+    let logdir = logdir();
+    let (local, remote) = (Cluster::start(logdir.path(), 0), Cluster::start(logdir.path(), 3));
+    for request in requests() {
+        let (a, b) = (local.get(&request), remote.get(&request));
+        assert_eq!(a.status, 200, "{request}: {}", a.text());
+        assert_eq!(b.status, 200, "{request}: {}", b.text());
+        assert!(!a.body.is_empty(), "{request}");
+        assert!(a.body == b.body, "{request}: local and distributed answers differ");
+    }
+}
+
+#[test]
+fn the_answer_for_a_host_does_not_depend_on_what_was_asked_before() {
+    let logdir = logdir();
+    let (one, other) = (Cluster::start(logdir.path(), 2), Cluster::start(logdir.path(), 2));
+    let of = |host: &str| format!("/data?run=pod&tag=overview_page&host={host}");
+    let first = one.get(&of("tpu-host-2"));
+    for host in ["ALL_HOSTS", "tpu-host-0", "tpu-host-1"] {
+        other.get(&of(host));
+    }
+    assert!(other.get(&of("tpu-host-2")).body == first.body);
+}
+
+#[test]
+fn a_dying_worker_costs_no_answer() {
+    let logdir = logdir();
+    let mut cluster = Cluster::start(logdir.path(), 3);
+    cluster.workers[1].kill();
+    for group_by in ["program", "category", "provenance"] {
+        for host in ["ALL_HOSTS", "tpu-host-0", "tpu-host-1", "tpu-host-2"] {
+            let reply = cluster.get(&format!("/data?run=pod&tag=op_profile&host={host}&group_by={group_by}"));
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+    }
+    cluster.workers[0].kill();
+    cluster.workers[2].kill();
+    let reply = cluster.get("/data?run=one&tag=trace_viewer@&host=tpu-host-0");
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    // A worker that comes back on the same address gets work again.
+    let port = cluster.worker_ports[0];
+    let mut back = Cluster::worker(port);
+    back.wait_for_port(port);
+    let started = std::time::Instant::now();
+    while cluster.get("/data?run=one&tag=trace_viewer@&host=tpu-host-0").status != 200 {
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "the worker that came back gets no work");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

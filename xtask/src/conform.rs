@@ -1,0 +1,180 @@
+//! Conformance: our servers against recorded answers of XProf.
+//!
+//! Needs Python 3 and the decks beside the project (`../shared/conformance`, `../shared/corpus`).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::process::{Service, free_port};
+
+/// The tools that answer so far; rows of others are left out.
+const TOOLS: &[&str] = &["op_profile", "overview_page", "trace_viewer", "trace_viewer@"];
+
+/// Options of `cargo xtask conform`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which deck [default: golden and golden_synth]
+    #[arg(long, value_parser = ["golden", "golden_synth", "golden_large"])]
+    deck: Vec<String>,
+    /// Number of workers: 0 is in process [default: 0 and 4]
+    #[arg(long)]
+    workers: Vec<usize>,
+    /// Only these tools, comma-separated
+    #[arg(long)]
+    only: Option<String>,
+    /// Only these runs, comma-separated
+    #[arg(long)]
+    runs: Option<String>,
+    /// Print the first differing paths of each row that differs
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let shared = crate::root().join("../shared");
+    if !shared.join("conformance/conform.py").exists() {
+        bail!("the recorded answers are not here: {} is missing", shared.join("conformance").display());
+    }
+    let programs = crate::dev::build(false)?;
+    let decks = if args.deck.is_empty() { vec!["golden".into(), "golden_synth".into()] } else { args.deck.clone() };
+    let fleets = if args.workers.is_empty() { vec![0, 4] } else { args.workers.clone() };
+    let mut failed = 0;
+    for deck in &decks {
+        let logdir = logdir(&shared, deck)?;
+        for &n_workers in &fleets {
+            let port = free_port()?;
+            let _fleet = start(&programs, &logdir, port, n_workers)?;
+            let rows = check(args, &shared, deck, port)?;
+            failed += report(args, deck, n_workers, &rows);
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} answers differ from the recorded ones");
+    }
+    Ok(())
+}
+
+/// A copy of the log directory of a deck: servers may write caches beside traces.
+fn logdir(shared: &Path, deck: &str) -> Result<PathBuf> {
+    let copy = crate::target_dir().join("conform").join(deck);
+    let source = match deck {
+        "golden" => shared.join("corpus/logdir"),
+        "golden_synth" => shared.join("corpus/logdir_synth"),
+        _ => return large(shared, &copy),
+    };
+    if copy.exists() {
+        std::fs::remove_dir_all(&copy)?;
+    }
+    copy_tree(&source, &copy)?;
+    Ok(copy)
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            std::fs::write(&target, std::fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The trace of the large deck is made, not stored.
+fn large(shared: &Path, logdir: &Path) -> Result<PathBuf> {
+    let trace = logdir.join("plugins/profile/tpu_tiled/host0.xplane.pb");
+    if !trace.exists() {
+        std::fs::create_dir_all(trace.parent().unwrap_or(logdir))?;
+        let status = Command::new("python3")
+            .arg(shared.join("oracle/tile_trace.py"))
+            .arg(shared.join("corpus/logdir/plugins/profile/tpu_inference_2/host0.xplane.pb"))
+            .arg(&trace)
+            .args(["--copies", "25", "--host", "host0"])
+            .status()?;
+        if !status.success() {
+            bail!("cannot make the large trace; it needs `pip install protobuf grpcio-tools` for python3");
+        }
+    }
+    Ok(logdir.to_path_buf())
+}
+
+/// Starts an aggregator and its workers over a log directory.
+pub fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Result<Vec<Service>> {
+    let mut fleet = Vec::new();
+    let mut addresses = Vec::new();
+    for i in 0..n_workers {
+        let grpc = free_port()?;
+        let mut command = Command::new(programs.join("xprof-worker"));
+        command.arg(format!("--grpc_port={grpc}"));
+        let mut worker = Service::start(&format!("worker-{i}"), command, true)?;
+        worker.wait_for_port(grpc)?;
+        addresses.push(format!("127.0.0.1:{grpc}"));
+        fleet.push(worker);
+    }
+    let mut command = Command::new(programs.join("xprof-aggregator"));
+    command.arg(format!("--logdir={}", logdir.display())).arg(format!("--port={port}"));
+    if n_workers > 0 {
+        command.arg(format!("--worker_service_address={}", addresses.join(",")));
+    }
+    let mut aggregator = Service::start("aggregator", command, true)?;
+    aggregator.wait_for_port(port)?;
+    // The aggregator ends first: it is dropped before its workers.
+    fleet.insert(0, aggregator);
+    Ok(fleet)
+}
+
+fn check(args: &Args, shared: &Path, deck: &str, port: u16) -> Result<Vec<Value>> {
+    let out = crate::target_dir().join("conform/rows.json");
+    let only = args.only.clone().unwrap_or_else(|| format!("server,errors,csv,{}", TOOLS.join(",")));
+    let mut command = Command::new("python3");
+    command
+        .arg(shared.join("conformance/conform.py"))
+        .arg("check")
+        .args(["--server", &format!("http://127.0.0.1:{port}")])
+        .arg("--golden")
+        .arg(shared.join("conformance").join(deck))
+        .args(["--only", &only])
+        .arg("--json")
+        .arg(&out);
+    if let Some(runs) = &args.runs {
+        command.args(["--runs", runs]);
+    }
+    let output = command.output().context("cannot run python3")?;
+    let rows: Value = serde_json::from_slice(&std::fs::read(&out).with_context(|| {
+        format!("conform.py wrote no rows: {}", String::from_utf8_lossy(&output.stderr))
+    })?)?;
+    std::fs::remove_file(&out)?;
+    Ok(rows["rows"].as_array().cloned().unwrap_or_default())
+}
+
+/// Prints a table and returns how many rows differ.
+fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
+    let mut table: std::collections::BTreeMap<String, [usize; 4]> = std::collections::BTreeMap::new();
+    let mut failed = 0;
+    for row in rows {
+        let (tool, path) = (row["tool"].as_str().unwrap_or(""), row["path"].as_str().unwrap_or(""));
+        if tool == "csv" && !TOOLS.iter().any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}"))) {
+            continue;
+        }
+        let verdict = ["same", "ties", "order", "wrong"].iter().position(|v| row["verdict"] == *v).unwrap_or(3);
+        table.entry(tool.to_owned()).or_default()[verdict] += 1;
+        if verdict > 1 {
+            failed += 1;
+            if args.verbose {
+                println!("{:6} {tool:16} {path}\n       {}", row["verdict"], row["examples"]);
+            }
+        }
+    }
+    println!("\n{deck}, {}", if n_workers == 0 { "in process".to_owned() } else { format!("{n_workers} workers") });
+    println!("{:24}{:>7}{:>7}{:>7}{:>7}", "", "same", "ties", "order", "wrong");
+    for (tool, [same, ties, order, wrong]) in &table {
+        println!("{tool:24}{same:>7}{ties:>7}{order:>7}{wrong:>7}");
+    }
+    failed
+}

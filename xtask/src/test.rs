@@ -1,0 +1,21 @@
+//! All tests, in the order in which a failure is cheapest to find.
+
+use anyhow::Result;
+use xshell::{Shell, cmd};
+
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let shell = Shell::new()?;
+    shell.change_dir(crate::root());
+    // The tests that start real processes find them beside the test binaries.
+    cmd!(shell, "cargo build -p xprof-worker -p xprof-aggregator -p xtask").run()?;
+    let filter = args.filter.iter();
+    cmd!(shell, "cargo test --workspace --all-features {filter...}").run()?;
+    Ok(())
+}
