@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use xprof_core::Diag;
 use xprof_core::answer::Format;
 use xprof_core::fixture::{TpuSession, generate_host};
 use xprof_core::prep::Prepared;
 use xprof_core::tools::{Params, registry};
 use xprof_core::xspace::{TraceBytes, XSpace};
-use xprof_core::Diag;
 use xshell::{Shell, cmd};
 
 /// Options of `cargo xtask bench`.
@@ -57,11 +57,19 @@ pub fn run(args: &Args) -> Result<()> {
         cases.push(format!("render/{}", tool.name));
     }
     let mut rows = Vec::new();
-    println!("{:28}{:>8}{:>12}{:>10}{:>10}", "stage/tool", "MB", "ms", "MB/s", "peak MiB");
+    println!(
+        "{:28}{:>8}{:>12}{:>10}{:>10}",
+        "stage/tool", "MB", "ms", "MB/s", "peak MiB"
+    );
     for &size in &args.sizes {
         for case in &cases {
             let (size_text, repeat) = (size.to_string(), args.repeat.to_string());
-            let line = cmd!(shell, "{program} bench --sizes {size_text} --repeat {repeat} --case {case}").quiet().read()?;
+            let line = cmd!(
+                shell,
+                "{program} bench --sizes {size_text} --repeat {repeat} --case {case}"
+            )
+            .quiet()
+            .read()?;
             let row = parse(case, size, &line).with_context(|| format!("case {case} printed {line:?}"))?;
             println!("{}", show(&row));
             rows.push(row);
@@ -72,7 +80,13 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn show(row: &Row) -> String {
     let rate = row.bytes as f64 / 1e6 / row.seconds;
-    format!("{:28}{:>8}{:>12.2}{rate:>10.0}{:>10.0}", row.case, row.size_mb, row.seconds * 1e3, row.peak_mib)
+    format!(
+        "{:28}{:>8}{:>12.2}{rate:>10.0}{:>10.0}",
+        row.case,
+        row.size_mb,
+        row.seconds * 1e3,
+        row.peak_mib
+    )
 }
 
 fn parse(case: &str, size_mb: usize, line: &str) -> Option<Row> {
@@ -112,7 +126,9 @@ fn once(case: &str, trace: &TraceBytes) -> Result<Duration> {
     if case == "prepare" {
         return Ok(started.elapsed());
     }
-    let Some((stage, tool)) = case.split_once('/') else { bail!("no case {case}") };
+    let Some((stage, tool)) = case.split_once('/') else {
+        bail!("no case {case}")
+    };
     let (tool, params) = (registry::find(tool)?, Params::new());
     let started = Instant::now();
     let part = tool.map(&prepared, &params, &mut diag)?;
@@ -129,23 +145,39 @@ fn once(case: &str, trace: &TraceBytes) -> Result<Duration> {
 /// Peak resident memory of this process.
 fn peak_mib() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("peak memory is known on Linux only")?;
-    let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
+    let kib = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
     kib.map(|k| k / 1024.0).context("VmHWM is not in /proc/self/status")
 }
 
 fn publish(args: &Args, shell: &Shell, rows: &[Row]) -> Result<()> {
     let date = cmd!(shell, "date +%Y-%m-%d").quiet().read()?;
-    let folder = args.out.clone().unwrap_or_else(|| crate::root().join("tests/bench/runs")).join(date);
+    let folder = args
+        .out
+        .clone()
+        .unwrap_or_else(|| crate::root().join("tests/bench/runs"))
+        .join(date);
     std::fs::create_dir_all(&folder)?;
     let mut csv = "case,size_mb,bytes,seconds,peak_mib\n".to_owned();
-    let mut summary = format!("{:28}{:>8}{:>12}{:>10}{:>10}\n", "stage/tool", "MB", "ms", "MB/s", "peak MiB");
+    let mut summary = format!(
+        "{:28}{:>8}{:>12}{:>10}{:>10}\n",
+        "stage/tool", "MB", "ms", "MB/s", "peak MiB"
+    );
     for row in rows {
-        writeln!(csv, "{},{},{},{},{}", row.case, row.size_mb, row.bytes, row.seconds, row.peak_mib)?;
+        writeln!(
+            csv,
+            "{},{},{},{},{}",
+            row.case, row.size_mb, row.bytes, row.seconds, row.peak_mib
+        )?;
         writeln!(summary, "{}", show(row))?;
     }
     let rustc = cmd!(shell, "rustc --version").quiet().read()?;
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cpu = cpu.lines().find_map(|l| l.strip_prefix("model name")).map_or("unknown", |l| l.trim_start_matches([' ', '\t', ':']));
+    let cpu = cpu
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .map_or("unknown", |l| l.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let sizes = args.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let readme = format!(

@@ -36,11 +36,22 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let shared = crate::root().join("../shared");
     if !shared.join("conformance/conform.py").exists() {
-        bail!("the recorded answers are not here: {} is missing", shared.join("conformance").display());
+        bail!(
+            "the recorded answers are not here: {} is missing",
+            shared.join("conformance").display()
+        );
     }
     let programs = crate::dev::build(false)?;
-    let decks = if args.deck.is_empty() { vec!["golden".into(), "golden_synth".into()] } else { args.deck.clone() };
-    let fleets = if args.workers.is_empty() { vec![0, 4] } else { args.workers.clone() };
+    let decks = if args.deck.is_empty() {
+        vec!["golden".into(), "golden_synth".into()]
+    } else {
+        args.deck.clone()
+    };
+    let fleets = if args.workers.is_empty() {
+        vec![0, 4]
+    } else {
+        args.workers.clone()
+    };
     let mut failed = 0;
     for deck in &decks {
         let logdir = logdir(&shared, deck)?;
@@ -118,7 +129,9 @@ pub fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Res
         fleet.push(worker);
     }
     let mut command = Command::new(programs.join("xprof-aggregator"));
-    command.arg(format!("--logdir={}", logdir.display())).arg(format!("--port={port}"));
+    command
+        .arg(format!("--logdir={}", logdir.display()))
+        .arg(format!("--port={port}"));
     if n_workers > 0 {
         command.arg(format!("--worker_service_address={}", addresses.join(",")));
     }
@@ -131,7 +144,10 @@ pub fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Res
 
 fn check(args: &Args, shared: &Path, deck: &str, port: u16) -> Result<Vec<Value>> {
     let out = crate::target_dir().join("conform/rows.json");
-    let only = args.only.clone().unwrap_or_else(|| format!("server,errors,csv,{}", TOOLS.join(",")));
+    let only = args
+        .only
+        .clone()
+        .unwrap_or_else(|| format!("server,errors,csv,{}", TOOLS.join(",")));
     let mut command = Command::new("python3");
     command
         .arg(shared.join("conformance/conform.py"))
@@ -146,9 +162,10 @@ fn check(args: &Args, shared: &Path, deck: &str, port: u16) -> Result<Vec<Value>
         command.args(["--runs", runs]);
     }
     let output = command.output().context("cannot run python3")?;
-    let rows: Value = serde_json::from_slice(&std::fs::read(&out).with_context(|| {
-        format!("conform.py wrote no rows: {}", String::from_utf8_lossy(&output.stderr))
-    })?)?;
+    let rows: Value = serde_json::from_slice(
+        &std::fs::read(&out)
+            .with_context(|| format!("conform.py wrote no rows: {}", String::from_utf8_lossy(&output.stderr)))?,
+    )?;
     std::fs::remove_file(&out)?;
     Ok(rows["rows"].as_array().cloned().unwrap_or_default())
 }
@@ -159,10 +176,17 @@ fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
     let mut failed = 0;
     for row in rows {
         let (tool, path) = (row["tool"].as_str().unwrap_or(""), row["path"].as_str().unwrap_or(""));
-        if tool == "csv" && !TOOLS.iter().any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}"))) {
+        if tool == "csv"
+            && !TOOLS
+                .iter()
+                .any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}")))
+        {
             continue;
         }
-        let verdict = ["same", "ties", "order", "wrong"].iter().position(|v| row["verdict"] == *v).unwrap_or(3);
+        let verdict = ["same", "ties", "order", "wrong"]
+            .iter()
+            .position(|v| row["verdict"] == *v)
+            .unwrap_or(3);
         table.entry(tool.to_owned()).or_default()[verdict] += 1;
         if verdict > 1 {
             failed += 1;
@@ -171,7 +195,14 @@ fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
             }
         }
     }
-    println!("\n{deck}, {}", if n_workers == 0 { "in process".to_owned() } else { format!("{n_workers} workers") });
+    println!(
+        "\n{deck}, {}",
+        if n_workers == 0 {
+            "in process".to_owned()
+        } else {
+            format!("{n_workers} workers")
+        }
+    );
     println!("{:24}{:>7}{:>7}{:>7}{:>7}", "", "same", "ties", "order", "wrong");
     for (tool, [same, ties, order, wrong]) in &table {
         println!("{tool:24}{same:>7}{ties:>7}{order:>7}{wrong:>7}");

@@ -22,9 +22,17 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let session = TpuSession { seed: args.seed, ..TpuSession::of_size(args.hosts, args.bytes) };
+    let session = TpuSession {
+        seed: args.seed,
+        ..TpuSession::of_size(args.hosts, args.bytes)
+    };
     write_session(&args.out, &session)?;
-    println!("{}: {} hosts of about {} bytes", args.out.display(), args.hosts, args.bytes);
+    println!(
+        "{}: {} hosts of about {} bytes",
+        args.out.display(),
+        args.hosts,
+        args.bytes
+    );
     Ok(())
 }
 
@@ -33,7 +41,8 @@ pub fn write_session(directory: &Path, session: &TpuSession) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     for host in 0..session.n_hosts {
         let path = directory.join(xprof_core::session::file_of_host(&session.host_name(host)));
-        std::fs::write(&path, generate_host(session, host)).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, generate_host(session, host))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

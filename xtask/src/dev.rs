@@ -13,7 +13,9 @@ use crate::process::{Service, free_port, require_free};
 
 /// Options of `cargo xtask dev`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask dev\n  cargo xtask dev cluster --workers 2 --logdir ~/logs --port 8791")]
+#[command(
+    after_help = "Examples:\n  cargo xtask dev\n  cargo xtask dev cluster --workers 2 --logdir ~/logs --port 8791"
+)]
 pub struct Args {
     /// What to start; `cluster` is all there is
     #[arg(value_parser = ["cluster"], default_value = "cluster")]
@@ -39,7 +41,10 @@ pub fn run(args: &Args) -> Result<()> {
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
     let logdir = match &args.logdir {
         Some(dir) if dir.is_dir() => dir.clone(),
-        Some(dir) => bail!("the log directory {} does not exist or is not a directory", dir.display()),
+        Some(dir) => bail!(
+            "the log directory {} does not exist or is not a directory",
+            dir.display()
+        ),
         None => crate::demo::demo_logdir()?,
     };
     let programs = build(args.debug)?;
@@ -48,26 +53,36 @@ pub fn run(args: &Args) -> Result<()> {
     for i in 0..args.workers {
         let (grpc, admin) = (free_port()?, free_port()?);
         let mut command = Command::new(programs.join("xprof-worker"));
-        command.arg(format!("--grpc_port={grpc}")).arg(format!("--port={admin}"));
+        command
+            .arg(format!("--grpc_port={grpc}"))
+            .arg(format!("--port={admin}"));
         let mut worker = Service::start(&format!("worker-{i}"), command, false)?;
         worker.wait_for_port(grpc)?;
         addresses.push(format!("127.0.0.1:{grpc}"));
         services.push(worker);
     }
     let mut command = Command::new(programs.join("xprof-aggregator"));
-    command.arg(format!("--logdir={}", logdir.display())).arg(format!("--port={}", args.port));
+    command
+        .arg(format!("--logdir={}", logdir.display()))
+        .arg(format!("--port={}", args.port));
     if !addresses.is_empty() {
         command.arg(format!("--worker_service_address={}", addresses.join(",")));
     }
     let mut aggregator = Service::start("aggregator", command, false)?;
     aggregator.wait_for_port(args.port)?;
     services.push(aggregator);
-    println!("\n{} workers and an aggregator are up: http://localhost:{}/ (Ctrl-C stops them)\n", args.workers, args.port);
+    println!(
+        "\n{} workers and an aggregator are up: http://localhost:{}/ (Ctrl-C stops them)\n",
+        args.workers, args.port
+    );
 
     while !stop.load(Ordering::Relaxed) {
         for service in &mut services {
             // On Ctrl-C the children, which the terminal tells too, may end before we look at the flag.
-            if let Some(status) = service.ended()? && !stop.load(Ordering::Relaxed) && !status.success() {
+            if let Some(status) = service.ended()?
+                && !stop.load(Ordering::Relaxed)
+                && !status.success()
+            {
                 bail!("{} ended with {status}; the others are being stopped", service.name);
             }
         }
@@ -82,6 +97,10 @@ pub fn build(debug: bool) -> Result<PathBuf> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     let profile = if debug { "dev" } else { "release" };
-    cmd!(shell, "cargo build --profile {profile} -p xprof-worker -p xprof-aggregator").run()?;
+    cmd!(
+        shell,
+        "cargo build --profile {profile} -p xprof-worker -p xprof-aggregator"
+    )
+    .run()?;
     Ok(crate::target_dir().join(if debug { "debug" } else { "release" }))
 }

@@ -8,16 +8,35 @@ use xshell::{Shell, cmd};
 
 /// Licences that a dependency may have; an expression needs one of its alternatives here.
 const LICENCES: &[&str] = &[
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
-    "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib", "bzip2-1.0.6",
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+    "bzip2-1.0.6",
 ];
 
 pub fn run() -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     cmd!(shell, "cargo fmt --all --check").run()?;
-    cmd!(shell, "cargo clippy --workspace --all-targets --all-features -- -D warnings").run()?;
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features").quiet().read()?;
+    cmd!(
+        shell,
+        "cargo clippy --workspace --all-targets --all-features -- -D warnings"
+    )
+    .run()?;
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features")
+        .quiet()
+        .read()?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let mut complaints = licences(&metadata);
     complaints.extend(unused_dependencies(&metadata)?);
@@ -39,7 +58,9 @@ fn licences(metadata: &Value) -> Vec<String> {
         .filter_map(|p| {
             let text = p["license"].as_str().unwrap_or("none");
             // `A AND B` needs both, `A OR B` (or the old `A/B`) one of them.
-            let fine = text.split(" AND ").all(|all| all.split(" OR ").flat_map(|any| any.split('/')).any(allowed));
+            let fine = text
+                .split(" AND ")
+                .all(|all| all.split(" OR ").flat_map(|any| any.split('/')).any(allowed));
             (!fine).then(|| format!("licence: {} {} is under {text}", p["name"], p["version"]))
         })
         .collect()
@@ -58,10 +79,16 @@ fn unused_dependencies(metadata: &Value) -> Result<Vec<String>> {
         let mut words = BTreeSet::new();
         for file in crate::tidy::files(directory, "rs")? {
             let text = std::fs::read_to_string(&file)?;
-            words.extend(text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned));
+            words.extend(
+                text.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .map(str::to_owned),
+            );
         }
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let name = dependency["rename"].as_str().or(dependency["name"].as_str()).unwrap_or_default();
+            let name = dependency["rename"]
+                .as_str()
+                .or(dependency["name"].as_str())
+                .unwrap_or_default();
             if !words.contains(&name.replace('-', "_")) && !GENERATED.contains(&name) {
                 complaints.push(format!("unused dependency: {} does not use {name}", package["name"]));
             }

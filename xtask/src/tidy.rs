@@ -23,7 +23,9 @@ pub fn check() -> Result<Vec<String>> {
     let core = std::fs::read_to_string(root.join("crates/xprof-core/Cargo.toml"))?;
     for banned in ["tokio", "tonic", "hyper", "figment"] {
         if core.lines().any(|l| l.starts_with(banned)) {
-            complaints.push(format!("crates/xprof-core must stay synchronous and without sockets: it depends on {banned}"));
+            complaints.push(format!(
+                "crates/xprof-core must stay synchronous and without sockets: it depends on {banned}"
+            ));
         }
     }
     complaints.extend(registry(&root)?);
@@ -37,10 +39,15 @@ fn source_file(name: &str, text: &str) -> Vec<String> {
     }
     let n_lines = text.lines().take_while(|l| *l != "#[cfg(test)]").count();
     if n_lines > MAX_LINES && !name.contains("/fixture/") {
-        complaints.push(format!("{name}: {n_lines} lines before its tests, more than {MAX_LINES}"));
+        complaints.push(format!(
+            "{name}: {n_lines} lines before its tests, more than {MAX_LINES}"
+        ));
     }
     let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
-    if name != UNSAFE_FILE && name != "xtask/src/tidy.rs" && code.clone().any(|l| l.contains("unsafe ") && !l.contains('"')) {
+    if name != UNSAFE_FILE
+        && name != "xtask/src/tidy.rs"
+        && code.clone().any(|l| l.contains("unsafe ") && !l.contains('"'))
+    {
         complaints.push(format!("{name}: unsafe code belongs into {UNSAFE_FILE} alone"));
     }
     complaints
@@ -48,9 +55,13 @@ fn source_file(name: &str, text: &str) -> Vec<String> {
 
 /// No stage of the core imports a later one.
 fn layers(name: &str, text: &str) -> Vec<String> {
-    let Some(path) = name.strip_prefix("crates/xprof-core/src/") else { return Vec::new() };
+    let Some(path) = name.strip_prefix("crates/xprof-core/src/") else {
+        return Vec::new();
+    };
     let stage = path.split(['/', '.']).next().unwrap_or_default();
-    let Some(own) = STAGES.iter().position(|s| *s == stage) else { return Vec::new() };
+    let Some(own) = STAGES.iter().position(|s| *s == stage) else {
+        return Vec::new();
+    };
     let product = text.split("#[cfg(test)]").next().unwrap_or_default();
     STAGES[own + 1..]
         .iter()
@@ -62,7 +73,10 @@ fn layers(name: &str, text: &str) -> Vec<String> {
 /// The registry lists the tools in alphabetical order.
 fn registry(root: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(root.join("crates/xprof-core/src/tools/registry.rs"))?;
-    let names: Vec<&str> = text.lines().filter_map(|l| l.trim().strip_prefix("Entry::of::<")).collect();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("Entry::of::<"))
+        .collect();
     let mut complaints = Vec::new();
     if !names.is_sorted() {
         complaints.push("crates/xprof-core/src/tools/registry.rs: the tools are not in alphabetical order".to_owned());

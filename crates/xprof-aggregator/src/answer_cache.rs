@@ -119,6 +119,16 @@ impl AnswerCache {
         self.0.get(key).await
     }
 
+    /// How many answers are kept, give or take those that come and go.
+    pub fn len(&self) -> u64 {
+        self.0.iter().count() as u64
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Keeps an answer.
     pub async fn put(&self, key: AnswerKey, answer: Arc<CachedAnswer>) {
         self.0.insert(key, answer).await;

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use xprof_service::cpu_pool::CpuPool;
 use xprof_service::engine::{Engine, EngineLimits};
 use xprof_service::metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct State {
     pub answers: AnswerCache,
     /// Answers that are being made.
     pub flights: SingleFlight<AnswerKey, Result<Arc<CachedAnswer>>>,
+    /// Sessions that are warmed at once.
+    pub warming: Semaphore,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -95,6 +98,7 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
         fanout: Fanout::new(engine, runner, max_jobs, &metrics),
         answers: AnswerCache::new(config.answer_cache_bytes),
         flights: SingleFlight::default(),
+        warming: Semaphore::new(1),
         metrics,
         config,
     });

@@ -38,7 +38,7 @@ pub enum Error {
         source: xprof_core::Error,
     },
     /// A worker refused the job for a reason that another worker would give too.
-    #[error("{file}: {message}")]
+    #[error("{}", job_text(file, message))]
     Job {
         /// The trace of the job.
         file: String,
@@ -80,6 +80,15 @@ fn core_text(file: &str, source: &xprof_core::Error) -> String {
             format!("{file}: {source}")
         }
         _ => source.to_string(),
+    }
+}
+
+/// A worker's message with the file, unless it names the file itself.
+fn job_text(file: &str, message: &str) -> String {
+    if message.contains(file) {
+        message.to_owned()
+    } else {
+        format!("{file}: {message}")
     }
 }
 

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use xprof_core::Diag;
 use xprof_core::answer::Format;
 use xprof_core::fixture::{TpuSession, generate_host};
 use xprof_core::prep::Prepared;
 use xprof_core::tools::{Params, registry};
 use xprof_core::xspace::{TraceBytes, XSpace};
-use xprof_core::Diag;
 
 const SIZES: [usize; 2] = [1_000_000, 20_000_000];
 

@@ -27,6 +27,15 @@ pub trait Artifact: Any + Send + Sync + Sized {
     fn weight(&self) -> usize;
 }
 
+/// The artifact of one host, on its way to reduce.
+#[derive(Debug)]
+pub struct HostPart<A> {
+    /// The host's name: the trace file's base name without `.xplane.pb`.
+    pub host: Arc<str>,
+    /// What map made of its trace.
+    pub artifact: Arc<A>,
+}
+
 /// An artifact whose type is known only to its tool.
 #[derive(Clone)]
 pub struct AnyArtifact {
@@ -38,7 +47,10 @@ pub struct AnyArtifact {
 
 impl std::fmt::Debug for AnyArtifact {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AnyArtifact").field("kind", &self.kind).field("weight", &self.weight).finish_non_exhaustive()
+        f.debug_struct("AnyArtifact")
+            .field("kind", &self.kind)
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +60,12 @@ impl AnyArtifact {
         fn encode<A: Artifact>(any: &(dyn Any + Send + Sync)) -> Vec<u8> {
             any.downcast_ref::<A>().map(Artifact::encode).unwrap_or_default()
         }
-        Self { weight: artifact.weight(), inner: Arc::new(artifact), kind: A::KIND, encode: encode::<A> }
+        Self {
+            weight: artifact.weight(),
+            inner: Arc::new(artifact),
+            kind: A::KIND,
+            encode: encode::<A>,
+        }
     }
 
     /// Remembers the type.

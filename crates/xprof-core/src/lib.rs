@@ -15,7 +15,7 @@ pub mod artifact;
 pub mod diag;
 pub mod error;
 pub mod hlo;
-// pub mod hw;
+pub mod hw;
 pub mod op_name;
 pub mod opstats;
 pub mod pipeline;

@@ -139,7 +139,7 @@ impl Dispatch {
                 worker.health.succeeded();
                 return Err(error);
             }
-            Verdict::NotBegun { gone: true } | Verdict::Broken => {
+            Verdict::NotBegun { gone: true } | Verdict::Broken { gone: true } => {
                 worker.health.failed(Instant::now());
                 self.pool.refresh_soon();
             }
@@ -154,17 +154,31 @@ impl Dispatch {
                 }
                 // The file is as we know it, so this worker sees an old listing or runs an old release.
             }
-            Verdict::NotBegun { gone: false } | Verdict::Unknown => {}
+            Verdict::NotBegun { gone: false } | Verdict::Broken { gone: false } | Verdict::Unknown => {}
         }
-        tracing::warn!(
-            worker = worker.name,
-            attempt = budget.attempts(),
-            host = %job.trace.host,
-            tool = job.tool.name,
-            request_id = %job.request_id,
-            error = text,
-            "map job failed on a worker"
-        );
+        let attempt = budget.attempts();
+        let host = &*job.trace.host;
+        // Waiting for a worker to come back is one event for a person who reads the log, not one per round.
+        if attempt == 1 || matches!(verdict, Verdict::Broken { .. } | Verdict::Mismatch) {
+            let (tool, request_id) = (job.tool.name, &*job.request_id);
+            tracing::warn!(
+                worker = worker.name,
+                attempt,
+                host,
+                tool,
+                request_id,
+                error = text,
+                "map job failed on a worker"
+            );
+        } else {
+            tracing::debug!(
+                worker = worker.name,
+                attempt,
+                host,
+                error = text,
+                "map job failed on a worker"
+            );
+        }
         if budget.spend(&verdict, Instant::now()) {
             Ok(text)
         } else {
@@ -185,7 +199,7 @@ impl Dispatch {
             text: format!("{}: {}: {}", worker.name, code_name(status.code()), status.message()),
         };
         let lost = |why: &str| Failure {
-            verdict: Verdict::Broken,
+            verdict: Verdict::Broken { gone: true },
             text: format!("{}: {why}", worker.name),
         };
         let receive = async {
@@ -241,7 +255,7 @@ impl Dispatch {
             Ok(None) => {}
             // `parity:` the reference, too, does itself what a worker says it cannot do.
             Err(status) => match judge(&status, &job.trace.file_name(), &worker.name) {
-                Verdict::Unknown | Verdict::Final(Error::Job { .. }) => {}
+                Verdict::Unknown | Verdict::Final(Error::Job { .. } | Error::Core { .. }) => {}
                 verdict => {
                     let text = format!("{}: {}: {}", worker.name, code_name(status.code()), status.message());
                     return Err(Failure { verdict, text });

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
+use xprof_core::Error as CoreError;
 
 use crate::error::{Error, Fault};
 
@@ -23,8 +24,11 @@ pub enum Verdict {
         /// Whether the worker should rest: it is gone, not just busy.
         gone: bool,
     },
-    /// The job began and the worker was lost.
-    Broken,
+    /// The job began and was not finished.
+    Broken {
+        /// Whether the worker should rest.
+        gone: bool,
+    },
     /// The worker sees another version of the trace, or cannot write the artifact's version.
     Mismatch,
     /// The worker does not know our protocol.
@@ -33,56 +37,77 @@ pub enum Verdict {
     Final(Error),
 }
 
-/// Judges a status. Only UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED are retried, and calls whose connection broke.
+/// Judges a status. Only UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED are retried, and calls that broke off.
 /// The reference also retries INTERNAL, UNKNOWN and NOT_FOUND, which hides defects and makes a missing file take 15 s.
 pub fn judge(status: &Status, file: &str, worker: &str) -> Verdict {
-    let from_transport = std::error::Error::source(status).is_some();
-    if from_transport {
-        return if never_connected(status) {
-            Verdict::NotBegun { gone: true }
-        } else {
-            Verdict::Broken
-        };
+    if std::error::Error::source(status).is_some() {
+        return transport(status);
     }
+    // Our workers say more than a code can; those of XProf say nothing here.
+    let word = status
+        .metadata()
+        .get("xprof-error")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let message = message_of(status, worker);
     let job = |code, fault| {
-        let message = status.message();
-        let message = if message.is_empty() {
-            format!("worker {worker} answered {code}")
-        } else {
-            message.to_owned()
-        };
         Verdict::Final(Error::Job {
             file: file.to_owned(),
             code,
-            message,
+            message: message.clone(),
             fault,
         })
     };
-    match status.code() {
-        Code::Unavailable => Verdict::NotBegun { gone: true },
-        Code::ResourceExhausted => Verdict::NotBegun { gone: false },
-        Code::Aborted => Verdict::Broken,
-        Code::FailedPrecondition => Verdict::Mismatch,
-        Code::Unimplemented => Verdict::Unknown,
-        Code::DeadlineExceeded => Verdict::Final(Error::TimedOut("the request's deadline".into())),
-        Code::Cancelled => Verdict::Final(Error::core(file, xprof_core::Error::Cancelled)),
-        Code::InvalidArgument => job("invalid_parameter", Fault::Client),
-        Code::NotFound => job("not_found", Fault::Absent),
-        Code::DataLoss | Code::OutOfRange => job("malformed_trace", Fault::Trace),
-        Code::PermissionDenied | Code::Unauthenticated => job("worker_denied", Fault::Server),
-        Code::Ok | Code::AlreadyExists | Code::Internal | Code::Unknown => job("worker_failed", Fault::Server),
+    match (status.code(), word) {
+        // The worker is well, but cannot read the file now.
+        (Code::Unavailable, "io") | (Code::Aborted, _) => Verdict::Broken { gone: false },
+        (Code::Unavailable, _) => Verdict::NotBegun { gone: true },
+        (Code::ResourceExhausted, _) => Verdict::NotBegun { gone: false },
+        // Nobody here cancelled the call, so the worker did: it is about to stop.
+        (Code::Cancelled, _) => Verdict::Broken { gone: true },
+        (Code::FailedPrecondition, "unsupported") => Verdict::Final(Error::core(file, CoreError::Unsupported(message))),
+        (Code::FailedPrecondition, "too_large") => job("too_large", Fault::Trace),
+        (Code::FailedPrecondition, "wrong_file_kind") => job("wrong_file_kind", Fault::Absent),
+        (Code::FailedPrecondition, _) => Verdict::Mismatch,
+        (Code::Unimplemented, _) => Verdict::Unknown,
+        (Code::DeadlineExceeded, _) => timed_out(),
+        (Code::InvalidArgument, _) => job("invalid_parameter", Fault::Client),
+        (Code::NotFound, "not_found") => Verdict::Final(Error::core(file, CoreError::NotFound(message))),
+        (Code::NotFound, _) => job("not_found", Fault::Absent),
+        (Code::DataLoss | Code::OutOfRange, _) => job("malformed_trace", Fault::Trace),
+        (Code::PermissionDenied | Code::Unauthenticated, _) => job("worker_denied", Fault::Server),
+        (Code::Ok | Code::AlreadyExists | Code::Internal | Code::Unknown, _) => job("worker_failed", Fault::Server),
     }
 }
 
-fn never_connected(status: &Status) -> bool {
+/// A call that failed on its way, not by the worker's word.
+fn transport(status: &Status) -> Verdict {
     let mut next = std::error::Error::source(status);
     while let Some(error) = next {
         if error.is::<ConnectError>() {
-            return true;
+            return Verdict::NotBegun { gone: true };
+        }
+        if error.is::<TimeoutExpired>() {
+            return timed_out();
         }
         next = error.source();
     }
-    false
+    Verdict::Broken { gone: true }
+}
+
+fn timed_out() -> Verdict {
+    Verdict::Final(Error::TimedOut("the request's deadline".into()))
+}
+
+/// What the worker said, without the path that every one of its messages begins with: the same words as in process.
+fn message_of(status: &Status, worker: &str) -> String {
+    match status.message() {
+        "" => format!("worker {worker} answered {:?}", status.code()),
+        text => text
+            .split_once(" cannot be converted: ")
+            .map_or(text, |(_, cause)| cause)
+            .to_owned(),
+    }
 }
 
 /// What a job may still try.
@@ -124,7 +149,7 @@ impl Budget {
     pub fn spend(&mut self, verdict: &Verdict, now: Instant) -> bool {
         match verdict {
             Verdict::Final(_) => return false,
-            Verdict::Broken | Verdict::Mismatch => self.broken += 1,
+            Verdict::Broken { .. } | Verdict::Mismatch => self.broken += 1,
             Verdict::NotBegun { .. } | Verdict::Unknown => {}
         }
         let give_up = *self.give_up.get_or_insert(now + self.wait);
@@ -151,7 +176,8 @@ mod tests {
         for (code, expected) in [
             (Code::Unavailable, "NotBegun { gone: true }"),
             (Code::ResourceExhausted, "NotBegun { gone: false }"),
-            (Code::Aborted, "Broken"),
+            (Code::Aborted, "Broken { gone: false }"),
+            (Code::Cancelled, "Broken { gone: true }"),
             (Code::FailedPrecondition, "Mismatch"),
             (Code::Unimplemented, "Unknown"),
         ] {
@@ -173,12 +199,42 @@ mod tests {
     }
 
     #[test]
+    fn our_workers_say_more() {
+        let text = |code, word: &'static str| {
+            let mut status = Status::new(code, "/logs/r/h.xplane.pb cannot be converted: no such event");
+            status
+                .metadata_mut()
+                .insert("xprof-error", tonic::metadata::MetadataValue::from_static(word));
+            match judge(&status, "h.xplane.pb", "w") {
+                Verdict::Final(error) => format!("{}: {}", error.code(), error.chain()),
+                verdict => format!("{verdict:?}"),
+            }
+        };
+        for (code, word, expected) in [
+            (Code::NotFound, "not_found", "not_found: no such event"),
+            (
+                Code::NotFound,
+                "file_not_found",
+                "not_found: h.xplane.pb: no such event",
+            ),
+            (Code::FailedPrecondition, "unsupported", "unsupported: no such event"),
+            (Code::FailedPrecondition, "trace_changed", "Mismatch"),
+            (Code::FailedPrecondition, "artifact_version", "Mismatch"),
+            (Code::Unavailable, "io", "Broken { gone: false }"),
+        ] {
+            assert_eq!(text(code, word), expected, "{word}");
+        }
+    }
+
+    #[test]
     fn transport_failures_are_told_apart() {
         let refused = ConnectError(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
         let status = Status::from_error(Box::new(refused));
         assert!(matches!(judge(&status, "f", "w"), Verdict::NotBegun { gone: true }));
         let cut = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
-        assert!(matches!(judge(&cut, "f", "w"), Verdict::Broken));
+        assert!(matches!(judge(&cut, "f", "w"), Verdict::Broken { gone: true }));
+        let late = Status::from_error(Box::new(TimeoutExpired(())));
+        assert!(matches!(judge(&late, "f", "w"), Verdict::Final(Error::TimedOut(_))));
     }
 
     #[test]
@@ -186,11 +242,9 @@ mod tests {
         let now = Instant::now();
         let wait = Duration::from_millis(400);
         let mut budget = Budget::new(wait, now + Duration::from_mins(1));
-        assert!(budget.spend(&Verdict::Broken, now) && budget.spend(&Verdict::Broken, now));
-        assert!(
-            !budget.spend(&Verdict::Broken, now),
-            "the third broken attempt is the last"
-        );
+        let broken = Verdict::Broken { gone: true };
+        assert!(budget.spend(&broken, now) && budget.spend(&broken, now));
+        assert!(!budget.spend(&broken, now), "the third broken attempt is the last");
 
         let mut budget = Budget::new(wait, now + Duration::from_mins(1));
         let gone = Verdict::NotBegun { gone: true };

@@ -29,7 +29,7 @@ pub async fn hosts(state: &State, request: &HeaderMap, params: &Params) -> Resul
     let session = state.catalog.session(params).await?;
     // `parity:` an unknown or missing tool is one whose hosts are looked at one by one.
     let tool = params.get("tag").unwrap_or_default();
-    let rule = registry::find(tool).map_or(registry::Hosts::Each, |entry| entry.hosts);
+    let rule = registry::Hosts::of_tool(tool);
     let hosts = offered(&session.files, rule)
         .into_iter()
         .map(|host| json!({ "hostname": host }));

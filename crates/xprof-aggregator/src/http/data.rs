@@ -75,7 +75,7 @@ pub async fn serve(
 }
 
 /// The answer from the cache, from a computation under way, or from a new one.
-async fn answer(
+pub(super) async fn answer(
     state: &Arc<State>,
     params: &Params,
     format: Format,

@@ -16,6 +16,7 @@ pub mod path;
 pub mod respond;
 pub mod router;
 pub mod start;
+pub mod warm;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use xprof_core::answer::Format;
 
 use super::layers::{Request, request_id};
 use super::path::{Target, query};
 use super::respond::{self, Facts, Response};
-use super::{assets, catalog, data, meta, start};
+use super::{assets, catalog, data, meta, start, warm};
 use crate::app::State;
 
 /// Answers one request.
@@ -30,7 +30,10 @@ pub async fn route(state: Arc<State>, request: Request) -> Response {
         "/config" => ("config", Ok(meta::config(&state.config.page, headers))),
         "/version" => ("version", Ok(meta::version(headers))),
         "/capture_profile" => ("capture_profile", Ok(no_capture())),
-        "/generate_cache" => ("generate_cache", Ok(no_warming(request.method()))),
+        "/generate_cache" => (
+            "generate_cache",
+            warm::serve(&state, request.method(), &params, &request_id(headers)).await,
+        ),
         "/index.html" => ("start", Ok(start::serve(&state, headers, raw_path, &params).await)),
         path => match assets::serve(path, headers) {
             Some(response) => ("assets", Ok(response)),
@@ -53,15 +56,4 @@ pub async fn route(state: Arc<State>, request: Request) -> Response {
 fn no_capture() -> Response {
     let text = r#"{"error": "UNIMPLEMENTED: this server does not capture profiles; use the profiler's own client and put the session below the log directory."}"#;
     respond::body(StatusCode::NOT_IMPLEMENTED, "application/json", text)
-}
-
-fn no_warming(method: &Method) -> Response {
-    if method == Method::POST {
-        respond::text(
-            StatusCode::NOT_IMPLEMENTED,
-            "this server keeps answers in memory and needs no cache to be generated",
-        )
-    } else {
-        respond::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-    }
 }

@@ -127,7 +127,7 @@ async fn run_page(state: &State, root: &str, params: &Params, run: &str) -> Resu
     body.push_str("<h2>Tools</h2><div class=\"scroll\"><table><caption>Each link opens the raw answer for one host.</caption>\
          <thead><tr><th scope=\"col\">Tool</th><th scope=\"col\">Answer</th><th scope=\"col\">Table as CSV</th></tr></thead><tbody>");
     for tool in &tools {
-        let rule = registry::find(tool).map_or(registry::Hosts::Each, |entry| entry.hosts);
+        let rule = registry::Hosts::of_tool(tool);
         let hosts = offered(&session.files, rule);
         let _ = write!(body, "<tr><th scope=\"row\">{}</th>", escape(tool));
         for (route, has) in [("data", true), ("data_csv", TABLE_TOOLS.contains(&tool.as_str()))] {

@@ -28,7 +28,7 @@ struct State {
     failures: u32,
     rests_until: Option<Instant>,
     strikes: u32,
-    draining: bool,
+    unwilling: bool,
 }
 
 /// What a probe found.
@@ -38,7 +38,10 @@ pub enum Probe {
     Serving,
     /// It answers and wants no work: it is about to stop.
     Draining,
-    /// No answer.
+    /// It cannot be reached. Calls that it already has may still be answered: a worker that stops refuses new connections
+    /// and finishes its work.
+    Gone,
+    /// It is reached and does not answer in time.
     Silent,
 }
 
@@ -55,14 +58,14 @@ impl Health {
     /// Whether jobs pass the worker over while there is another one.
     pub fn resting(&self, now: Instant) -> bool {
         let state = self.lock();
-        state.draining || state.strikes >= STRIKES || state.rests_until.is_some_and(|until| until > now)
+        state.unwilling || state.strikes >= STRIKES || state.rests_until.is_some_and(|until| until > now)
     }
 
     /// A call was answered.
     pub fn succeeded(&self) {
         let mut state = self.lock();
         *state = State {
-            draining: state.draining,
+            unwilling: state.unwilling,
             ..State::default()
         };
         drop(state);
@@ -87,9 +90,9 @@ impl Health {
         let mut state = self.lock();
         match probe {
             Probe::Serving => *state = State::default(),
-            Probe::Draining => {
+            Probe::Draining | Probe::Gone => {
                 state.strikes = 0;
-                state.draining = true;
+                state.unwilling = true;
             }
             Probe::Silent => state.strikes += 1,
         }
@@ -153,5 +156,11 @@ mod tests {
             "a draining worker finishes what it has"
         );
         assert!(health.probed(Probe::Serving, now));
+        assert!(health.probed(Probe::Gone, now));
+        assert!(
+            health.hung().now_or_never().is_none(),
+            "a worker that stops finishes what it has"
+        );
+        assert!(!health.probed(Probe::Gone, now));
     }
 }

@@ -34,6 +34,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// long before the keepalive would tell.
 const PROBE_EVERY: Duration = Duration::from_secs(3);
 
+/// A worker that is lost is asked more often: it should get work again soon after it is back.
+const PROBE_LOST_EVERY: Duration = Duration::from_millis(500);
+
 /// Failures ask for fresh addresses, but a name server is not asked more often than this.
 const LEAST_REFRESH: Duration = Duration::from_millis(500);
 
@@ -151,14 +154,20 @@ async fn probe(worker: Weak<Worker>) {
             Ok(Ok(reply)) if reply.get_ref().status() == ServingStatus::NotServing => Probe::Draining,
             Ok(Ok(_)) => Probe::Serving,
             Ok(Err(status)) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => Probe::Serving,
-            Ok(Err(_)) | Err(_) => Probe::Silent,
+            Ok(Err(_)) => Probe::Gone,
+            Err(_) => Probe::Silent,
         };
         let Some(worker) = worker.upgrade() else { return };
         if worker.health.probed(found, Instant::now()) {
             tracing::info!(worker = worker.name, probe = ?found, "worker health changed");
         }
         drop(worker);
-        tokio::time::sleep(PROBE_EVERY.saturating_sub(asked.elapsed())).await;
+        let pause = if matches!(found, Probe::Gone | Probe::Silent) {
+            PROBE_LOST_EVERY
+        } else {
+            PROBE_EVERY
+        };
+        tokio::time::sleep(pause.saturating_sub(asked.elapsed())).await;
     }
 }
 
@@ -297,6 +306,10 @@ mod tests {
 
     #[tokio::test]
     async fn follows_the_addresses_of_a_name() {
+        // Somebody listens and says nothing: the first probes find nothing wrong within the time of this test.
+        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        let _others = ["127.0.0.2", "127.0.0.3"].map(|ip| std::net::TcpListener::bind((ip, port)).unwrap());
         let last = Arc::new(AtomicU8::new(1));
         let seen = Arc::clone(&last);
         let lookup: Lookup = Arc::new(move |_| {
@@ -304,7 +317,7 @@ mod tests {
             async move { Ok((1..=n).map(|i| [127, 0, 0, i].into()).collect()) }.boxed()
         });
         let options = PoolOptions {
-            targets: resolve::parse("dns:///w:9").unwrap(),
+            targets: resolve::parse(&format!("dns:///w:{port}")).unwrap(),
             policy: Policy::RoundRobin,
             refresh: Duration::from_mins(1),
             lookup,

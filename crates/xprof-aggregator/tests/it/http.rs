@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use http::Method;
 
-use crate::support::{DAMAGED, EMPTY, Server, write};
+use crate::support::{DAMAGED, EMPTY, Server, until, write};
 
 const TWO_HOSTS: &[(&str, &[u8])] = &[
     ("plugins/profile/r/a.xplane.pb", EMPTY),
@@ -409,4 +409,42 @@ async fn pages_escape_what_names_hold() {
         page.contains("data?run=%3Cb%3E%26%22%27&amp;tag=kernel_stats&amp;host=%3Ci%3E") || page.contains("&lt;i&gt;")
     );
     assert!(server.get("/?run=nope").await.text().contains("has no traces"));
+}
+
+#[tokio::test]
+async fn sessions_can_be_warmed() {
+    let server = Server::new(TWO_HOSTS, &[]);
+    let session = server.path("plugins/profile/r");
+    for (query, status, text) in [
+        (String::new(), 400, "Missing \"session_path\" parameter"),
+        (
+            format!("session_path={}", server.path("plugins")),
+            404,
+            "No XPlane files found in session_path",
+        ),
+        (
+            format!("session_path={session}&tools=,"),
+            400,
+            "No valid XPlane tools found or specified for caching in run r.",
+        ),
+        (
+            format!("session_path={session}&tools=x,trace_viewer@%20"),
+            202,
+            r#"{"message": "Cache generation started", "status": "ACCEPTED"}"#,
+        ),
+    ] {
+        let answer = server
+            .send(Method::POST, &format!("/generate_cache?{query}"), &[])
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.text().as_str()),
+            (status, text),
+            "{query}"
+        );
+    }
+    let state = &server.app.state;
+    until("the answer is there", || {
+        state.warming.available_permits() == 1 && state.answers.len() == 1
+    })
+    .await;
 }

@@ -6,6 +6,7 @@ use xprof_core::hlo::{HloModuleFacts, module_name_of, shows_training};
 
 fuzz_target!(|data: &[u8]| {
     let _ = module_name_of(data);
-    let _ = shows_training(data);
-    let _ = HloModuleFacts::from_proto(data.to_vec().into(), true);
+    let bytes = bytes::Bytes::copy_from_slice(data);
+    let _ = shows_training(&bytes);
+    let _ = HloModuleFacts::from_proto(&bytes, true);
 });

@@ -35,7 +35,13 @@ pub struct Answer {
 impl Answer {
     /// An empty JSON answer.
     pub fn new(format: Format) -> Self {
-        Self { content_type: "application/json", body: Bytes::new(), format, buffer: Vec::new(), csv: None }
+        Self {
+            content_type: "application/json",
+            body: Bytes::new(),
+            format,
+            buffer: Vec::new(),
+            csv: None,
+        }
     }
 
     /// Where a tool writes the bytes of its native answer.
@@ -63,7 +69,10 @@ impl Answer {
         match self.format {
             Format::Native => self.body = std::mem::take(&mut self.buffer).into(),
             Format::Csv => {
-                let csv = self.csv.take().ok_or_else(|| Error::Unsupported("this tool has no table to export as CSV".into()))?;
+                let csv = self
+                    .csv
+                    .take()
+                    .ok_or_else(|| Error::Unsupported("this tool has no table to export as CSV".into()))?;
                 self.content_type = "text/csv";
                 self.body = csv.into();
                 self.buffer = Vec::new();

@@ -122,6 +122,8 @@ pub enum Attribute {
     Precision(Box<Precision>),
     /// Groups of a collective.
     Groups(Box<ReplicaGroups>),
+    /// Groups of a collective in the oldest notation.
+    LegacyGroups(Vec<Ints>),
     /// Source and target of each message of a collective permute.
     SourceTargets(Vec<[i64; 2]>),
     /// Parts of the output that share memory with operands.
@@ -227,7 +229,10 @@ impl<'a> AttributeReader<'a, '_> {
             field::TRIANGULAR_SOLVE_OPTIONS | field::CHOLESKY_OPTIONS => Attribute::Flat(number, flat_ints(part)?),
             field::PARAMETER_REPLICATION => {
                 let mut flags = Ints::new();
-                each_field(part, |n, value| if n == 1 { push_ints(&mut flags, value) } else { Ok(()) })?;
+                each_field(
+                    part,
+                    |n, value| if n == 1 { push_ints(&mut flags, value) } else { Ok(()) },
+                )?;
                 Attribute::Ints(number, flags)
             }
             68 => {
@@ -238,7 +243,10 @@ impl<'a> AttributeReader<'a, '_> {
                     }
                     Ok(())
                 })?;
+                // Of several entries with one key the last one counts.
+                map.reverse();
                 map.sort_by(|(a, _): &(ByteString, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
+                map.dedup_by(|(a, _), (b, _)| a == b);
                 Attribute::Frontend(map)
             }
             82 => Attribute::Statistics(Box::new(dims::statistics(owner, part)?)),
@@ -258,7 +266,10 @@ impl<'a> AttributeReader<'a, '_> {
                 let mut shifts = Ints::new();
                 each_field(part, |n, value| match (n, value) {
                     (1, Value::Bytes(rotate)) => {
-                        each_field(rotate, |n, value| if n == 1 { push_ints(&mut shifts, value) } else { Ok(()) })
+                        each_field(
+                            rotate,
+                            |n, value| if n == 1 { push_ints(&mut shifts, value) } else { Ok(()) },
+                        )
                     }
                     _ => Ok(()),
                 })?;
@@ -290,19 +301,7 @@ impl<'a> AttributeReader<'a, '_> {
             52 => push!(SourceTargets, flat_ints(part)?),
             57 => push!(OperandShapes, self.shapes.get(part)?),
             74 => push!(Aliasing, dims::aliasing(part)?),
-            _ => {
-                let group = replica_groups::group(part)?;
-                for attribute in &mut self.list {
-                    if let Attribute::Groups(groups) = attribute {
-                        // The legacy list counts only when no newer notation is there.
-                        if let ReplicaGroups::List(list) = groups.as_mut() {
-                            list.push(group);
-                        }
-                        return Ok(());
-                    }
-                }
-                self.list.push(Attribute::Groups(Box::new(ReplicaGroups::List(vec![group]))));
-            }
+            _ => push!(LegacyGroups, replica_groups::group(part)?),
         }
         Ok(())
     }
@@ -375,16 +374,29 @@ mod tests {
     fn check(data: &'static [u8], expect: &[Attribute]) {
         let owner = Bytes::from_static(data);
         let mut shapes = ShapeTable::default();
-        let mut reader = AttributeReader { owner: &owner, shapes: &mut shapes, list: Vec::new() };
+        let mut reader = AttributeReader {
+            owner: &owner,
+            shapes: &mut shapes,
+            list: Vec::new(),
+        };
         each_field(&owner, |number, value| reader.read(number, value)).expect("attributes");
         assert_eq!(reader.list, expect, "{data:?}");
     }
 
     #[test]
     fn keeps_what_is_set() {
-        check(&[0x48, 0, 0x48, 3, 0x48, 4], &[Attribute::Int(field::PARAMETER_NUMBER, 4)]);
-        check(&[0x70, 1, 0x72, 2, 2, 3], &[Attribute::Ints(field::DIMENSIONS, [1, 2, 3].as_slice().into())]);
+        check(
+            &[0x48, 0, 0x48, 3, 0x48, 4],
+            &[Attribute::Int(field::PARAMETER_NUMBER, 4)],
+        );
+        check(
+            &[0x70, 1, 0x72, 2, 2, 3],
+            &[Attribute::Ints(field::DIMENSIONS, [1, 2, 3].as_slice().into())],
+        );
         check(&[0x5a, 1, b'k'], &[Attribute::Text(field::FUSION_KIND, "k".into())]);
-        check(&[0x8a, 1, 2, 0x10, 4, 0x8a, 1, 0], &[Attribute::Slice(vec![[0, 4, 0], [0, 0, 0]])]);
+        check(
+            &[0x8a, 1, 2, 0x10, 4, 0x8a, 1, 0],
+            &[Attribute::Slice(vec![[0, 4, 0], [0, 0, 0]])],
+        );
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Takes the bytes of the small messages inside an `HloInstructionProto`, gives plain structs; must not print.
 
-use bytestring::ByteString;
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::HloError;
 use super::proto::{Ints, each_field, flat_ints, push_ints, shared_text};
@@ -36,9 +36,25 @@ pub(crate) fn window(data: &[u8]) -> Result<Window, HloError> {
     let mut dims = Vec::new();
     each_field(data, |number, value| {
         if let (1, Value::Bytes(part)) = (number, value) {
-            let [size, stride, padding_low, padding_high, window_dilation, base_dilation, reversal] = flat_ints(part)?;
+            let [
+                size,
+                stride,
+                padding_low,
+                padding_high,
+                window_dilation,
+                base_dilation,
+                reversal,
+            ] = flat_ints(part)?;
             let reversed = reversal != 0;
-            dims.push(WindowDim { size, stride, padding_low, padding_high, window_dilation, base_dilation, reversed });
+            dims.push(WindowDim {
+                size,
+                stride,
+                padding_low,
+                padding_high,
+                window_dilation,
+                base_dilation,
+                reversed,
+            });
         }
         Ok(())
     })?;
@@ -87,7 +103,11 @@ pub(crate) fn ragged_dot_dims(data: &[u8]) -> Result<DotDims, HloError> {
         }
         Ok(())
     })?;
-    Ok(DotDims { lhs_ragged: ragged, rhs_group: group, ..dims })
+    Ok(DotDims {
+        lhs_ragged: ragged,
+        rhs_group: group,
+        ..dims
+    })
 }
 
 /// Which dimension of a convolution's arrays is batch, feature or spatial.
@@ -307,8 +327,10 @@ pub(crate) fn result_accuracy(data: &[u8]) -> Result<ResultAccuracy, HloError> {
 pub struct OriginalValue {
     /// Place in this value, name of the original instruction, place in its value.
     pub elements: Vec<OriginalElement>,
-    /// Whether it stands for a call that never existed in the original program.
+    /// Whether it stands for a call that never existed in the original program; it then has no parts.
     pub is_synthetic_call: bool,
+    /// A note that stands behind the parts, if there is one.
+    pub note: Option<ByteString>,
 }
 
 /// One part of an [`OriginalValue`].
@@ -327,6 +349,7 @@ pub(crate) fn original_value(owner: &Bytes, data: &[u8]) -> Result<OriginalValue
         match (number, value) {
             (1, Value::Bytes(part)) => origin.elements.push(original_element(owner, part)?),
             (2, Value::Varint(v)) => origin.is_synthetic_call = v != 0,
+            (3, Value::Bytes(part)) => origin.note = Some(shared_text(owner, part)?),
             _ => {}
         }
         Ok(())
@@ -399,20 +422,35 @@ pub(crate) fn two_sides(data: &[u8], with_lists: bool) -> Result<[Option<SideCon
 mod tests {
     use super::*;
 
-    fn check<T: PartialEq + std::fmt::Debug>(got: Result<T, HloError>, expect: &T) {
+    fn check<T: PartialEq + std::fmt::Debug>(got: &Result<T, HloError>, expect: &T) {
         assert_eq!(got.as_ref(), Ok(expect));
     }
 
     #[test]
     fn reads_the_messages() {
-        let dim = WindowDim { size: 3, stride: 2, padding_low: 1, reversed: true, ..WindowDim::default() };
-        check(window(&[0x0a, 8, 0x08, 3, 0x10, 2, 0x18, 1, 0x38, 1]), &vec![dim]);
-        let dot = DotDims { lhs_contracting: [1].as_slice().into(), ..DotDims::default() };
-        check(dot_dims(&[0x08, 1]), &dot);
-        let ragged = DotDims { lhs_ragged: [0].as_slice().into(), ..dot };
-        check(ragged_dot_dims(&[0x0a, 2, 0x08, 1, 0x10, 0]), &ragged);
-        check(padding(&[0x0a, 4, 0x08, 1, 0x18, 2]), &vec![[1, 0, 2]]);
-        let index_only = GatherDims { index_vector_dim: 2, ..GatherDims::default() };
-        check(gather_dims(&[0x20, 2]), &index_only);
+        let dim = WindowDim {
+            size: 3,
+            stride: 2,
+            padding_low: 1,
+            reversed: true,
+            ..WindowDim::default()
+        };
+        check(&window(&[0x0a, 8, 0x08, 3, 0x10, 2, 0x18, 1, 0x38, 1]), &vec![dim]);
+        let dot = DotDims {
+            lhs_contracting: [1].as_slice().into(),
+            ..DotDims::default()
+        };
+        check(&dot_dims(&[0x08, 1]), &dot);
+        let ragged = DotDims {
+            lhs_ragged: [0].as_slice().into(),
+            ..dot
+        };
+        check(&ragged_dot_dims(&[0x0a, 2, 0x08, 1, 0x10, 0]), &ragged);
+        check(&padding(&[0x0a, 4, 0x08, 1, 0x18, 2]), &vec![[1, 0, 2]]);
+        let index_only = GatherDims {
+            index_vector_dim: 2,
+            ..GatherDims::default()
+        };
+        check(&gather_dims(&[0x20, 2]), &index_only);
     }
 }

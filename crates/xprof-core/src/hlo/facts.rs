@@ -19,7 +19,7 @@ use super::{HloError, text};
 /// Fused instructions are listed down to this depth of fusions in fusions.
 const MAX_FUSION_DEPTH: u32 = 32;
 /// So many fused instructions are listed at most; a hostile module could make them grow exponentially.
-const MAX_FUSED: usize = 1 << 20;
+const MAX_FUSED: usize = 1 << 16;
 
 /// A module and what follows from it for op statistics.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct HloModuleFacts {
 pub struct SourceInfo {
     /// Source file, empty if unknown.
     pub file: String,
-    /// Line in it, -1 if unknown.
+    /// Line in it, 0 if unknown.
     pub line: i32,
     /// The call stack, innermost first, as lines `file:line:column`.
     pub stack: String,
@@ -51,9 +51,13 @@ pub struct FusedChild<'m> {
 
 impl HloModuleFacts {
     /// Reads an `xla.HloProto`. Costs are computed at the first question for one, and only if they are wanted.
-    pub fn from_proto(bytes: Bytes, want_costs: bool) -> Result<Self, HloError> {
+    pub fn from_proto(bytes: &Bytes, want_costs: bool) -> Result<Self, HloError> {
         let module = HloModule::from_hlo_proto(bytes)?;
-        Ok(Self { module, want_costs, costs: OnceLock::new() })
+        Ok(Self {
+            module,
+            want_costs,
+            costs: OnceLock::new(),
+        })
     }
 
     /// The module.
@@ -64,7 +68,11 @@ impl HloModuleFacts {
     /// The instruction of exactly that name.
     pub fn find(&self, name: &str) -> Option<InstructionFacts<'_>> {
         let at = self.module.find(name)?;
-        Some(InstructionFacts { owner: self, at, instruction: self.module.instruction(at)? })
+        Some(InstructionFacts {
+            owner: self,
+            at,
+            instruction: self.module.instruction(at)?,
+        })
     }
 
     /// Costs of all instructions, if they are wanted and the module lets itself be analysed.
@@ -195,13 +203,18 @@ fn fused<'m>(
         return children;
     }
     for &computation in &fusion.called {
-        let Some(body) = owner.module.computations.get(computation as usize) else { continue };
+        let Some(body) = owner.module.computations.get(computation as usize) else {
+            continue;
+        };
         for (n, instruction) in body.instructions.iter().enumerate() {
             if matches!(instruction.opcode, Opcode::Parameter | Opcode::Tuple) || *budget == 0 {
                 continue;
             }
             *budget -= 1;
-            let at = InstructionRef { computation, instruction: n as u32 };
+            let at = InstructionRef {
+                computation,
+                instruction: n as u32,
+            };
             children.push(FusedChild {
                 facts: InstructionFacts { owner, at, instruction },
                 children: fused(owner, instruction, depth + 1, budget),
@@ -209,4 +222,81 @@ fn fused<'m>(
         }
     }
     children
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hlo::testing::{Comp, binary, f32s, facts, int, ints, message};
+
+    /// A module with frames: `b.py:20` is called by `a.py:10`, and frame 3 is its own caller.
+    fn with_metadata(metadata: &[Vec<u8>]) -> HloModuleFacts {
+        let place = |file, line| message(3, [int(1, file), int(2, 1), int(3, line), int(4, 5)].concat());
+        let frame = |location, parent| message(4, [int(1, location), int(2, parent)].concat());
+        let table = [
+            message(1, "a.py"),
+            message(1, "b.py"),
+            message(2, "f"),
+            place(1, 10),
+            place(2, 20),
+            frame(1, 0),
+            frame(2, 1),
+            frame(1, 3),
+        ];
+        let entry = Comp::new(0, &[f32s(&[])]).add("x", "negate", &f32s(&[]), &["p0"], &message(7, metadata.concat()));
+        facts(&[entry], &message(17, table.concat()))
+    }
+
+    fn check(metadata: &[Vec<u8>], op_names: [&str; 2], source: (&str, i32, &str)) {
+        let facts = with_metadata(metadata);
+        let x = facts.find("x").expect("x");
+        assert_eq!([x.full_op_name(), x.tf_op_name()], op_names);
+        let (file, line, stack) = source;
+        assert_eq!(
+            x.source(),
+            SourceInfo {
+                file: file.into(),
+                line,
+                stack: stack.into()
+            }
+        );
+    }
+
+    #[test]
+    fn tells_where_instructions_come_from() {
+        let stack = "b.py:20:5\na.py:10:5\n";
+        check(&[], [":", ""], ("", 0, ""));
+        check(&[message(2, "jit(f)/mul")], ["jit(f)/mul:", "jit(f)/mul:"], ("", 0, ""));
+        check(&[message(1, "Mul")], [":Mul", ":Mul"], ("", 0, ""));
+        check(&[int(15, 2)], [":", ""], ("b.py", 20, stack));
+        check(&[int(15, 2), int(4, 7)], [":", ""], ("b.py", 20, stack));
+        check(&[int(15, 2), message(3, "c.py")], [":", ""], ("c.py", 0, stack));
+        check(
+            &[int(15, 2), message(3, "c.py"), int(4, 7)],
+            [":", ""],
+            ("c.py", 7, stack),
+        );
+        check(&[int(15, 3)], [":", ""], ("", 0, ""));
+    }
+
+    #[test]
+    fn lists_fused_instructions() {
+        let scalar = f32s(&[]);
+        let called = |id: i64| [message(11, "kLoop"), ints(38, &[id])].concat();
+        let outer = Comp::new(2, &[scalar.clone(), scalar.clone()])
+            .add("inner", "fusion", &scalar, &["p0", "p1"], &called(1))
+            .add("n", "negate", &scalar, &["inner"], &[]);
+        let entry =
+            Comp::new(0, &[scalar.clone(), scalar.clone()]).add("x", "fusion", &scalar, &["p0", "p1"], &called(2));
+        let facts = facts(&[binary(1, "add"), outer, entry], &[]);
+        let x = facts.find("x").expect("x");
+        assert_eq!(x.category(), "loop fusion");
+        let children = x.fused_children();
+        let names: Vec<&str> = children.iter().map(|child| child.facts.name()).collect();
+        assert_eq!(names, ["c2.inner", "c2.n"]);
+        let inner: Vec<&str> = children[0].children.iter().map(|child| child.facts.name()).collect();
+        assert_eq!(inner, ["c1.r"]);
+        assert!(facts.find("p0").expect("p0").fused_children().is_empty());
+        assert!(facts.find("nothing").is_none());
+    }
 }

@@ -53,7 +53,11 @@ pub struct StackLine {
 
 /// Element `id` of a table that counts from 1.
 fn entry<T: Copy>(table: &[T], id: i64) -> Option<T> {
-    usize::try_from(id).ok()?.checked_sub(1).and_then(|at| table.get(at)).copied()
+    usize::try_from(id)
+        .ok()?
+        .checked_sub(1)
+        .and_then(|at| table.get(at))
+        .copied()
 }
 
 impl StackFrames {
@@ -65,12 +69,23 @@ impl StackFrames {
             match number {
                 1 | 2 => {
                     text(part)?;
-                    let list = if number == 1 { &mut frames.file_names } else { &mut frames.function_names };
+                    let list = if number == 1 {
+                        &mut frames.file_names
+                    } else {
+                        &mut frames.function_names
+                    };
                     list.push(Span::of(owner, part));
                 }
                 3 => {
                     let [file_name_id, function_name_id, line, column, end_line, end_column] = flat_ints(part)?;
-                    let location = FileLocation { file_name_id, function_name_id, line, column, end_line, end_column };
+                    let location = FileLocation {
+                        file_name_id,
+                        function_name_id,
+                        line,
+                        column,
+                        end_line,
+                        end_column,
+                    };
                     frames.locations.push(location);
                 }
                 4 => frames.frames.push(flat_ints(part)?),
@@ -89,9 +104,19 @@ impl StackFrames {
             let resolved = entry(&self.frames, id).and_then(|[location_id, parent]| {
                 let location = entry(&self.locations, location_id)?;
                 let file = entry(&self.file_names, location.file_name_id)?;
-                Some((StackLine { file, line: location.line, column: location.column }, parent))
+                entry(&self.function_names, location.function_name_id)?;
+                Some((
+                    StackLine {
+                        file,
+                        line: location.line,
+                        column: location.column,
+                    },
+                    parent,
+                ))
             });
-            let Some((line, parent)) = resolved else { return Vec::new() };
+            let Some((line, parent)) = resolved else {
+                return Vec::new();
+            };
             if lines.len() >= self.frames.len() {
                 return Vec::new();
             }
@@ -107,10 +132,15 @@ mod tests {
     use super::*;
 
     fn check(frames: Vec<[i64; 2]>, frame_id: i64, expect: &[i64]) {
-        let location = |line| FileLocation { file_name_id: 1, line, ..FileLocation::default() };
+        let location = |line| FileLocation {
+            file_name_id: 1,
+            function_name_id: 1,
+            line,
+            ..FileLocation::default()
+        };
         let table = StackFrames {
             file_names: vec![Span::default()],
-            function_names: Vec::new(),
+            function_names: vec![Span::default()],
             locations: vec![location(10), location(20)],
             frames,
         };

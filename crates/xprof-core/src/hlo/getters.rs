@@ -1,5 +1,6 @@
 //! Typed access to the attributes of an instruction, with the defaults that readers of HLO apply.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,8 +45,6 @@ getters! {
     scatter_dims: ScatterDims -> GatherDims;
     /// Precision as set, without the padding that text shows.
     precision: Precision -> Precision;
-    /// Groups of a collective.
-    replica_groups: Groups -> ReplicaGroups;
     /// Recorded statistics.
     statistics: Statistics -> Statistics;
     /// Demanded accuracy of the result.
@@ -92,6 +91,24 @@ list_getters! {
 }
 
 impl Instruction {
+    /// Groups of a collective. A list in the oldest notation counts more than one in a newer, but less than a compact one.
+    pub fn replica_groups(&self) -> Option<Cow<'_, ReplicaGroups>> {
+        let newer = self.attributes.iter().rev().find_map(|a| match a {
+            Attribute::Groups(groups) => Some(&**groups),
+            _ => None,
+        });
+        let legacy = self.attributes.iter().find_map(|a| match a {
+            Attribute::LegacyGroups(groups) => Some(groups),
+            _ => None,
+        });
+        match (newer, legacy) {
+            (None | Some(ReplicaGroups::List(_)), Some(legacy)) => {
+                Some(Cow::Owned(ReplicaGroups::List(legacy.clone())))
+            }
+            (newer, _) => newer.map(Cow::Borrowed),
+        }
+    }
+
     /// A number, boolean or enum field, 0 if not set.
     pub fn int(&self, number: u32) -> i64 {
         self.int_opt(number).unwrap_or(0)
@@ -181,7 +198,10 @@ impl Instruction {
         if id > 0 {
             return Some(id);
         }
-        let legacy = matches!(self.opcode, Opcode::AllReduce | Opcode::AllReduceStart | Opcode::ReduceScatter);
+        let legacy = matches!(
+            self.opcode,
+            Opcode::AllReduce | Opcode::AllReduceStart | Opcode::ReduceScatter
+        );
         let id = self.int(field::ALL_REDUCE_ID);
         (legacy && id > 0).then_some(id)
     }

@@ -65,13 +65,11 @@ fn storage(element: PrimitiveType) -> Option<(u32, Storage, usize)> {
         P::U2 => (27, Packed(1), 1),
         P::F8E4M3 => (28, Packed(1), 1),
         P::F8E3M4 => (29, Packed(1), 1),
-        P::S1 => (30, Packed(1), 1),
-        P::U1 => (31, Packed(1), 1),
         P::F4E2M1Fn => (32, Packed(1), 1),
         P::F8E8M0Fnu => (33, Packed(1), 1),
-        P::F6E3M2Fn => (35, Packed(1), 1),
-        P::F6E2M3Fn => (36, Packed(1), 1),
-        P::Tuple | P::Opaque | P::Token | P::Buffer => return None,
+        // parity: the original does not read these two, and shows zeros.
+        P::F6E3M2Fn | P::F6E2M3Fn => (u32::MAX, Packed(1), 1),
+        P::S1 | P::U1 | P::Tuple | P::Opaque | P::Token | P::Buffer => return None,
     })
 }
 
@@ -82,7 +80,7 @@ impl Literal {
     }
 
     /// The elements in the order of the proto, which is the order of the memory.
-    /// Each is the number's bits, extended by zeros, except that varint integers are extended by their sign;
+    /// None at all stand for zeros. Each is the number's bits, extended by zeros, except that varint integers are extended by their sign;
     /// a complex element is two numbers.
     pub fn numbers(&self) -> Vec<u64> {
         let mut numbers = Vec::new();
@@ -92,9 +90,8 @@ impl Literal {
         // The bytes were read once when the literal was made, so they can be read again.
         let _ = each_number_field(&self.data, field, storage, &mut |part| {
             match (part, storage) {
-                (Value::Varint(v), _) => numbers.push(v),
                 (Value::Fixed32(v), _) => numbers.push(u64::from(v)),
-                (Value::Fixed64(v), _) => numbers.push(v),
+                (Value::Varint(v) | Value::Fixed64(v), _) => numbers.push(v),
                 (Value::Bytes(bytes), Storage::Varints) => {
                     let mut pos = 0;
                     while pos < bytes.len() {
@@ -103,7 +100,10 @@ impl Literal {
                 }
                 (Value::Bytes(bytes), Storage::Fixed(width) | Storage::Packed(width)) => {
                     numbers.extend(bytes.chunks_exact(width).map(|chunk| {
-                        chunk.iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))
+                        chunk
+                            .iter()
+                            .rev()
+                            .fold(0u64, |number, &byte| number << 8 | u64::from(byte))
                     }));
                 }
                 (Value::Group, _) => {}
@@ -179,21 +179,31 @@ fn decode(owner: &Bytes, data: &[u8], depth: u32) -> Result<Literal, HloError> {
                 return Err(HloError::invalid("LiteralProto has no layout"));
             }
             let (field, storage, per_element) =
-                storage(array.element).ok_or_else(|| HloError::invalid("literal of a type without elements"))?;
+                storage(array.element).ok_or_else(|| HloError::invalid("literal of a type that has no literals"))?;
             let stored = count_numbers(data, field, storage)? as i64;
-            if stored != array.n_elements().saturating_mul(per_element as i64) {
+            // A literal without any number stands for zeros.
+            if stored != 0 && stored != array.n_elements().saturating_mul(per_element as i64) {
                 return Err(HloError::invalid(format!(
                     "literal has {stored} numbers for {} elements",
                     array.n_elements()
                 )));
             }
         }
-        Shape::Tuple(expected) if expected.len() != elements.len() => {
-            return Err(HloError::invalid("tuple literal has the wrong number of elements"));
+        Shape::Tuple(expected) => {
+            let fits = |(expected, element): (&Shape, &Literal)| expected.is_compatible(&element.shape);
+            if expected.len() != elements.len() || !expected.iter().zip(&elements).all(fits) {
+                return Err(HloError::invalid(
+                    "the elements of a tuple literal do not fit its shape",
+                ));
+            }
         }
         _ => {}
     }
-    Ok(Literal { shape: Arc::new(shape), elements, data: shared_bytes(owner, data) })
+    Ok(Literal {
+        shape: Arc::new(shape),
+        elements,
+        data: shared_bytes(owner, data),
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +212,9 @@ mod tests {
 
     fn check(data: &'static [u8], expect: Result<Vec<u64>, &str>) {
         let owner = Bytes::from_static(data);
-        let got = Literal::from_proto(&owner, &owner).map(|l| l.numbers()).map_err(|error| error.to_string());
+        let got = Literal::from_proto(&owner, &owner)
+            .map(|l| l.numbers())
+            .map_err(|error| error.to_string());
         assert_eq!(got, expect.map_err(str::to_string));
     }
 
@@ -211,8 +223,15 @@ mod tests {
         check(&[0x0a, 4, 0x10, 4, 0x2a, 0, 0x20, 7], Ok(vec![7]));
         check(&[0x0a, 4, 0x10, 4, 0x2a, 0, 0x22, 1, 7], Ok(vec![7]));
         check(&[0x0a, 4, 0x10, 10, 0x2a, 0, 0x5a, 2, 1, 2], Ok(vec![0x0201]));
-        check(&[0x0a, 4, 0x10, 15, 0x2a, 0, 0x62, 8, 1, 0, 0, 0, 2, 0, 0, 0], Ok(vec![1, 2]));
-        check(&[0x0a, 4, 0x10, 4, 0x2a, 0], Err("literal has 0 numbers for 1 elements"));
+        check(
+            &[0x0a, 4, 0x10, 15, 0x2a, 0, 0x62, 8, 1, 0, 0, 0, 2, 0, 0, 0],
+            Ok(vec![1, 2]),
+        );
+        check(&[0x0a, 4, 0x10, 4, 0x2a, 0], Ok(vec![]));
+        check(
+            &[0x0a, 4, 0x10, 4, 0x2a, 0, 0x22, 2, 7, 8],
+            Err("literal has 2 numbers for 1 elements"),
+        );
         check(&[0x0a, 2, 0x10, 4, 0x20, 7], Err("LiteralProto has no layout"));
         check(&[], Err("LiteralProto has no shape"));
     }

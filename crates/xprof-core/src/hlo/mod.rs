@@ -10,6 +10,8 @@
 
 pub mod attribute;
 pub mod category;
+#[cfg(test)]
+mod corpus_tests;
 pub mod cost;
 pub mod dims;
 mod error;
@@ -24,16 +26,21 @@ pub mod opcode;
 mod proto;
 mod replica_groups;
 mod scan;
+mod schedule;
+pub mod shape;
 mod sharding;
 mod sharding_normal;
-pub mod shape;
+#[cfg(test)]
+mod testing;
 pub mod text;
 mod tile_order;
 mod validate;
+mod wellformed;
 
 pub use attribute::{Attribute, field};
+pub use cost::{Costs, ModuleCosts};
 pub use error::HloError;
-pub use facts::{HloModuleFacts, InstructionFacts, FusedChild, SourceInfo};
+pub use facts::{FusedChild, HloModuleFacts, InstructionFacts, SourceInfo};
 pub use instruction::Instruction;
 pub use metadata::{Metadata, Span};
 pub use module::{Computation, HloModule, InstructionRef};

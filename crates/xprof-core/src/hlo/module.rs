@@ -14,9 +14,9 @@ use super::HloError;
 use super::frames::StackFrames;
 use super::instruction::{Context, Instruction, sanitize};
 use super::metadata::{Metadata, Span};
-use super::proto::{Ints, each_field, push_ints, shared_bytes, shared_text};
-use super::shape::ShapeTable;
-use super::validate;
+use super::proto::{each_field, shared_bytes, shared_text};
+use super::shape::{Shape, ShapeTable};
+use super::{schedule, validate, wellformed};
 use crate::wire::Value;
 
 /// A position of an instruction in a module.
@@ -66,9 +66,8 @@ impl Computation {
 
     /// The parameter of that number, as a position.
     pub fn parameter(&self, number: i64) -> Option<u32> {
-        let is_it = |i: &Instruction| {
-            i.opcode == super::Opcode::Parameter && i.int(super::field::PARAMETER_NUMBER) == number
-        };
+        let is_it =
+            |i: &Instruction| i.opcode == super::Opcode::Parameter && i.int(super::field::PARAMETER_NUMBER) == number;
         self.instructions.iter().position(is_it).map(|at| at as u32)
     }
 
@@ -134,19 +133,20 @@ pub struct HloModule {
 
 impl HloModule {
     /// Reads an `xla.HloProto`. The module shares the bytes.
-    pub fn from_hlo_proto(bytes: Bytes) -> Result<Self, HloError> {
+    pub fn from_hlo_proto(bytes: &Bytes) -> Result<Self, HloError> {
         if u32::try_from(bytes.len()).is_err() {
             return Err(HloError::TooLarge);
         }
         let mut module = None;
-        each_field(&bytes, |number, value| {
-            if let (1, Value::Bytes(part)) = (number, value) {
-                module = Some(part);
+        each_field(bytes, |number, value| {
+            match (number, value) {
+                (1, Value::Bytes(part)) => module = Some(part),
+                (3, Value::Bytes(part)) => wellformed::buffer_assignment(part)?,
+                _ => {}
             }
             Ok(())
         })?;
-        let owner = bytes.clone();
-        read_module(&owner, module.ok_or(HloError::NoModule)?)
+        read_module(bytes, module.ok_or(HloError::NoModule)?)
     }
 
     /// The text that a span of this module stands for.
@@ -177,7 +177,10 @@ impl HloModule {
 
     /// The instruction at a position, `None` if the position is of another module.
     pub fn instruction(&self, at: InstructionRef) -> Option<&Instruction> {
-        self.computations.get(at.computation as usize)?.instructions.get(at.instruction as usize)
+        self.computations
+            .get(at.computation as usize)?
+            .instructions
+            .get(at.instruction as usize)
     }
 
     /// Finds an instruction by its exact, sanitised name.
@@ -199,7 +202,9 @@ impl HloModule {
     /// The metadata of an instruction, empty if it has none.
     pub fn metadata<'a>(&'a self, of: &'a Instruction) -> &'a Metadata {
         static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();
-        of.metadata.as_deref().unwrap_or_else(|| NONE.get_or_init(Metadata::default))
+        of.metadata
+            .as_deref()
+            .unwrap_or_else(|| NONE.get_or_init(Metadata::default))
     }
 }
 
@@ -225,12 +230,15 @@ fn read_module(owner: &Bytes, data: &[u8]) -> Result<HloModule, HloError> {
         match (number, value) {
             (1, Value::Bytes(part)) => raw.name = part,
             (3, Value::Bytes(part)) => raw.computations.push(part),
-            (4, Value::Bytes(_)) => raw.has_program_shape = true,
+            (4, Value::Bytes(part)) => {
+                program_shape(part)?;
+                raw.has_program_shape = true;
+            }
             (6, Value::Varint(v)) => raw.entry_id = v as i64,
             (7, Value::Bytes(part)) => raw.schedule = Some(part),
             (17, Value::Bytes(part)) => frames = StackFrames::from_proto(owner, part)?,
             (22, Value::Bytes(part)) => payloads.push(Span::of(owner, part)),
-            _ => {}
+            (number, value) => wellformed::module_field(number, value)?,
         }
         Ok(())
     })?;
@@ -245,14 +253,17 @@ fn read_module(owner: &Bytes, data: &[u8]) -> Result<HloModule, HloError> {
         instruction_ids.clear();
         let computation = read_computation(owner, part, &mut shapes, &ids, &mut instruction_ids)?;
         if ids.insert(computation.id, computations.len() as u32).is_some() {
-            return Err(HloError::invalid(format!("two computations have id {}", computation.id)));
+            return Err(HloError::invalid(format!(
+                "two computations have id {}",
+                computation.id
+            )));
         }
         computations.push(computation);
     }
     let entry = ids.get(&raw.entry_id).copied();
     let entry = entry.ok_or_else(|| HloError::invalid(format!("no entry computation with id {}", raw.entry_id)))?;
     if let Some(schedule) = raw.schedule {
-        read_schedule(schedule, &ids, &mut computations)?;
+        schedule::read(schedule, &ids, &mut computations)?;
     }
     let raw_name = shared_text(owner, raw.name)?;
     let mut module = HloModule {
@@ -271,6 +282,14 @@ fn read_module(owner: &Bytes, data: &[u8]) -> Result<HloModule, HloError> {
     Ok(module)
 }
 
+/// Reads a `ProgramShapeProto` to see whether it is one. An empty shape stands for a missing one.
+fn program_shape(data: &[u8]) -> Result<(), HloError> {
+    each_field(data, |number, value| match (number, value) {
+        (1 | 2, Value::Bytes(part)) if !part.is_empty() => Shape::from_proto(part).map(|_| ()),
+        _ => Ok(()),
+    })
+}
+
 fn read_computation<'a>(
     owner: &Bytes,
     data: &'a [u8],
@@ -285,10 +304,18 @@ fn read_computation<'a>(
         match (number, value) {
             (1, Value::Bytes(part)) => name = sanitize(shared_text(owner, part)?),
             (2, Value::Bytes(part)) => {
-                let mut context = Context { owner, shapes, instructions: ids, computations };
+                let mut context = Context {
+                    owner,
+                    shapes,
+                    instructions: ids,
+                    computations,
+                };
                 let instruction = Instruction::from_proto(&mut context, part)?;
                 if ids.insert(instruction.id, instructions.len() as u32).is_some() {
-                    return Err(HloError::invalid(format!("two instructions have id {}", instruction.id)));
+                    return Err(HloError::invalid(format!(
+                        "two instructions have id {}",
+                        instruction.id
+                    )));
                 }
                 instructions.push(instruction);
             }
@@ -302,48 +329,14 @@ fn read_computation<'a>(
     })?;
     let root = ids.get(&(root_id as u32)).copied();
     let root = root.ok_or_else(|| HloError::invalid(format!("computation {name} has no root with id {root_id}")))?;
-    Ok(Computation { id, name, instructions, root, execution_thread, schedule: None, backend_config })
-}
-
-/// Reads an `HloScheduleProto`; each sequence must name every instruction of its computation exactly once.
-fn read_schedule(
-    data: &[u8],
-    ids: &FxHashMap<i64, u32>,
-    computations: &mut [Computation],
-) -> Result<(), HloError> {
-    each_field(data, |number, value| {
-        let (1, Value::Bytes(entry)) = (number, value) else { return Ok(()) };
-        let (mut id, mut sequence) = (0, Ints::new());
-        each_field(entry, |number, value| match (number, value) {
-            (1, Value::Varint(v)) => {
-                id = v as i64;
-                Ok(())
-            }
-            (2, Value::Bytes(part)) => {
-                each_field(part, |n, value| if n == 1 { push_ints(&mut sequence, value) } else { Ok(()) })
-            }
-            _ => Ok(()),
-        })?;
-        let computation = ids.get(&id).and_then(|&at| computations.get_mut(at as usize));
-        let computation =
-            computation.ok_or_else(|| HloError::invalid(format!("schedule of unknown computation {id}")))?;
-        let places: FxHashMap<u32, u32> =
-            computation.instructions.iter().enumerate().map(|(at, i)| (i.id, at as u32)).collect();
-        let mut scheduled = vec![false; computation.instructions.len()];
-        let mut order = Vec::with_capacity(sequence.len());
-        for id in sequence {
-            let at = places.get(&(id as u32)).copied();
-            let fresh = at.and_then(|at| scheduled.get_mut(at as usize)).is_some_and(|s| !std::mem::replace(s, true));
-            let Some(at) = at.filter(|_| fresh) else {
-                return Err(HloError::invalid(format!("schedule names instruction {id} wrongly")));
-            };
-            order.push(at);
-        }
-        if order.len() != scheduled.len() {
-            return Err(HloError::invalid(format!("schedule of {} is incomplete", computation.name)));
-        }
-        computation.schedule = Some(order);
-        Ok(())
+    Ok(Computation {
+        id,
+        name,
+        instructions,
+        root,
+        execution_thread,
+        schedule: None,
+        backend_config,
     })
 }
 
@@ -362,11 +355,85 @@ fn index_names(module: &mut HloModule) -> Result<(), HloError> {
             match table.entry(hash(name), |other| name_at(other) == Some(name), rehash) {
                 Entry::Occupied(_) => return Err(HloError::invalid(format!("two instructions are named {name}"))),
                 Entry::Vacant(free) => {
-                    free.insert(InstructionRef { computation: c as u32, instruction: i as u32 });
+                    free.insert(InstructionRef {
+                        computation: c as u32,
+                        instruction: i as u32,
+                    });
                 }
             }
         }
     }
     module.by_name = table;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hlo::testing::{Comp, f32s, int, ints, message, module};
+
+    fn check(proto: &Bytes, expect: Result<usize, &str>) {
+        let got = HloModule::from_hlo_proto(proto)
+            .map(|m| m.n_instructions())
+            .map_err(|error| error.to_string());
+        assert_eq!(got, expect.map_err(str::to_string));
+    }
+
+    fn entry(opcode: &str, operands: &[&str], extra: &[u8]) -> Comp {
+        Comp::new(0, &[f32s(&[4]), f32s(&[4])]).add("x", opcode, &f32s(&[4]), operands, extra)
+    }
+
+    #[test]
+    fn refuses_what_contradicts_itself() {
+        let add = || entry("add", &["p0", "p1"], &[]);
+        check(&module(&[add()], &[]), Ok(3));
+        check(&Bytes::new(), Err("No HLO module found in the HLO proto"));
+        check(
+            &Bytes::from_static(&[0x0a, 9]),
+            Err("the bytes are not a protobuf message"),
+        );
+        check(
+            &Bytes::from(message(1, message(1, "m"))),
+            Err("No program shape found in the proto"),
+        );
+        check(
+            &module(&[entry("frob", &["p0"], &[])], &[]),
+            Err("Unknown opcode: frob"),
+        );
+        check(
+            &module(&[entry("add", &["p0"], &[])], &[]),
+            Err("add x: wrong number of operands"),
+        );
+        let order = [message(63, "EQ"), message(102, "SOME")].concat();
+        check(
+            &module(&[entry("compare", &["p0", "p1"], &order)], &[]),
+            Err("Unknown comparison order: SOME"),
+        );
+        let dot = entry("dot", &["p0", "p1"], &[]);
+        check(
+            &module(&[dot], &[]),
+            Err("dot x: a required part is missing or does not fit"),
+        );
+        let late = entry("negate", &[], &ints(36, &[9]));
+        check(&module(&[late], &[]), Err("no instruction with id 9 before its user"));
+        let twice = add().add("x", "negate", &f32s(&[4]), &["p0"], &[]);
+        check(&module(&[twice], &[]), Err("two instructions are named x"));
+        check(&module(&[add()], &int(6, 7)), Err("no entry computation with id 7"));
+        check(
+            &module(&[add()], &message(8, [0x0a, 9])),
+            Err("the bytes are not a protobuf message"),
+        );
+    }
+
+    #[test]
+    fn orders_instructions_after_what_they_need() {
+        let comp = entry("add", &["p1", "p0"], &[]).add("y", "negate", &f32s(&[4]), &["p0"], &ints(37, &[2]));
+        let module = HloModule::from_hlo_proto(&module(&[comp], &[])).expect("usable");
+        assert_eq!(module.entry().post_order(), [1, 0, 2, 3]);
+        assert_eq!(
+            module.find("y").and_then(|at| module.instruction(at)).map(|i| i.id),
+            Some(4)
+        );
+        assert_eq!(module.find("z"), None);
+    }
 }

@@ -215,10 +215,11 @@ impl Opcode {
     pub fn is_elementwise_math(self) -> bool {
         use Opcode::{
             Abs, Acos, Acosh, Add, And, Asin, Asinh, Atan2, Atanh, BitcastConvert, Cbrt, Ceil, Clamp, Compare, Complex,
-            Convert, Cosh, Cosine, CountLeadingZeros, Divide, Erf, Exponential, ExponentialMinusOne, Floor, Imag, IsFinite,
-            Log, LogPlusOne, Logistic, Maximum, Minimum, Mulhi, Multiply, Negate, Not, Or, PopulationCount, Power, Real,
-            ReducePrecision, Remainder, RoundNearestAfz, RoundNearestEven, Rsqrt, Select, ShiftLeft, ShiftRightArithmetic,
-            ShiftRightLogical, Sign, Sine, Sinh, Sqrt, StochasticConvert, Subtract, Tan, Tanh, Xor,
+            Convert, Cosh, Cosine, CountLeadingZeros, Divide, Erf, Exponential, ExponentialMinusOne, Floor, Imag,
+            IsFinite, Log, LogPlusOne, Logistic, Maximum, Minimum, Mulhi, Multiply, Negate, Not, Or, PopulationCount,
+            Power, Real, ReducePrecision, Remainder, RoundNearestAfz, RoundNearestEven, Rsqrt, Select, ShiftLeft,
+            ShiftRightArithmetic, ShiftRightLogical, Sign, Sine, Sinh, Sqrt, StochasticConvert, Subtract, Tan, Tanh,
+            Xor,
         };
         matches!(
             self,

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use super::HloError;
 use super::proto::{Ints, each_field, flat_ints, ints, push_ints, shared_text};
+use super::tile_order::product;
 use crate::wire::Value;
 
 /// The groups of a collective.
@@ -36,6 +37,8 @@ pub struct Mesh {
     pub axes: Vec<(ByteString, i64)>,
     /// The devices in order, empty if they are simply numbered.
     pub device_ids: Ints,
+    /// The devices as a box of consecutive numbers that is read in another order: its dimensions and their order.
+    pub device_iota: Option<(Ints, Ints)>,
 }
 
 /// An axis of a mesh or a part of one.
@@ -77,6 +80,15 @@ impl Mesh {
                     mesh.axes.push((name, size));
                 }
                 (2, value) => push_ints(&mut mesh.device_ids, value)?,
+                (3, Value::Bytes(part)) => {
+                    let (mut dims, mut perm) = (Ints::new(), Ints::new());
+                    each_field(part, |number, value| match number {
+                        1 => push_ints(&mut dims, value),
+                        2 => push_ints(&mut perm, value),
+                        _ => Ok(()),
+                    })?;
+                    mesh.device_iota = Some((dims, perm));
+                }
                 _ => {}
             }
             Ok(())
@@ -86,7 +98,10 @@ impl Mesh {
 
     /// Number of devices along an axis or part of one.
     pub fn size_of(&self, axis: AxisRef) -> i64 {
-        let whole = usize::try_from(axis.axis).ok().and_then(|at| self.axes.get(at)).map_or(1, |(_, size)| *size);
+        let whole = usize::try_from(axis.axis)
+            .ok()
+            .and_then(|at| self.axes.get(at))
+            .map_or(1, |(_, size)| *size);
         axis.part.map_or(whole, |(_, size)| size)
     }
 }
@@ -111,7 +126,13 @@ pub(crate) fn axis_ref(data: &[u8]) -> Result<AxisRef, HloError> {
 /// Reads one legacy `ReplicaGroup`.
 pub(crate) fn group(data: &[u8]) -> Result<Ints, HloError> {
     let mut group = Ints::new();
-    each_field(data, |number, value| if number == 1 { push_ints(&mut group, value) } else { Ok(()) })?;
+    each_field(data, |number, value| {
+        if number == 1 {
+            push_ints(&mut group, value)
+        } else {
+            Ok(())
+        }
+    })?;
     Ok(group)
 }
 
@@ -141,7 +162,16 @@ pub(crate) fn iota(data: &[u8]) -> Result<ReplicaGroups, HloError> {
         }
         Ok(())
     })?;
-    Ok(ReplicaGroups::Iota { n_groups, group_size, reshape_dims, transpose_perm })
+    let members = n_groups.checked_mul(group_size).filter(|&n| n > 0 && n_groups > 0);
+    if members != Some(product(&reshape_dims)) {
+        return Err(HloError::invalid("replica groups and their iota dimensions disagree"));
+    }
+    Ok(ReplicaGroups::Iota {
+        n_groups,
+        group_size,
+        reshape_dims,
+        transpose_perm,
+    })
 }
 
 /// Reads a `MeshAxesReplicaGroupListProto`.
@@ -155,6 +185,14 @@ pub(crate) fn mesh_axes(owner: &Bytes, data: &[u8]) -> Result<ReplicaGroups, Hlo
         }
         Ok(())
     })?;
+    if axes
+        .iter()
+        .any(|axis| usize::try_from(axis.axis).map_or(true, |at| at >= mesh.axes.len()))
+    {
+        return Err(HloError::invalid(
+            "replica groups along an axis that the mesh does not have",
+        ));
+    }
     Ok(ReplicaGroups::Mesh(Box::new(mesh), axes))
 }
 

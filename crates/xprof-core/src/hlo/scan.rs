@@ -2,7 +2,10 @@
 //!
 //! Take the bytes of an `xla.HloProto` and read only the fields that matter; must not allocate per instruction.
 
+use bytes::Bytes;
+
 use super::HloError;
+use super::module::HloModule;
 use super::proto::{each_field, text};
 use crate::op_name;
 use crate::wire::Value;
@@ -24,9 +27,15 @@ pub fn module_name_of(hlo_proto: &[u8]) -> Result<&str, HloError> {
     text(name)
 }
 
-/// Whether any instruction belongs to a backward pass, by the name and type of its framework op.
-pub fn shows_training(hlo_proto: &[u8]) -> Result<bool, HloError> {
-    let mut found = false;
+/// Whether the module belongs to a training step: whether any instruction, dead ones too, belongs to a backward pass by the
+/// name and type of its framework op. A module that cannot be used shows nothing.
+///
+/// Building the module is the expensive part, so it is built only after a scan has found a gradient.
+pub fn shows_training(hlo_proto: &Bytes) -> bool {
+    has_gradient(hlo_proto) == Ok(true) && HloModule::from_hlo_proto(hlo_proto).is_ok()
+}
+
+fn has_gradient(hlo_proto: &[u8]) -> Result<bool, HloError> {
     // The fields on the way down: the module, its computations, their instructions, their metadata.
     descend(hlo_proto, &[1, 3, 2, 7], &mut |metadata| {
         let (mut op_type, mut name): (&[u8], &[u8]) = (&[], &[]);
@@ -38,20 +47,20 @@ pub fn shows_training(hlo_proto: &[u8]) -> Result<bool, HloError> {
             }
             Ok(())
         })?;
-        found = found || op_name::is_gradient(text(name)?, text(op_type)?);
-        Ok(found)
-    })?;
-    Ok(found)
+        Ok(op_name::is_gradient(text(name)?, text(op_type)?))
+    })
 }
 
-/// Calls `visit` with every message at the end of a path of field numbers until it returns true.
+/// Calls `visit` with every message at the end of a path of field numbers until it returns true; whether it did.
 /// The path is a constant of a few steps, so the recursion is bounded.
 fn descend(
     data: &[u8],
     path: &[u32],
     visit: &mut dyn FnMut(&[u8]) -> Result<bool, HloError>,
 ) -> Result<bool, HloError> {
-    let Some((&step, rest)) = path.split_first() else { return visit(data) };
+    let Some((&step, rest)) = path.split_first() else {
+        return visit(data);
+    };
     let mut done = false;
     each_field(data, |number, value| {
         if let Value::Bytes(part) = value
@@ -81,7 +90,9 @@ mod tests {
         let module = [message(1, b"jit_f"), message(3, &computation)].concat();
         let proto = message(1, &module);
         assert_eq!(module_name_of(&proto), Ok("jit_f"));
-        assert_eq!(shows_training(&proto), Ok(expect), "{op_name}");
+        assert_eq!(has_gradient(&proto), Ok(expect), "{op_name}");
+        // There is no program shape in it, so it is no module.
+        assert!(!shows_training(&Bytes::from(proto)));
     }
 
     #[test]
@@ -90,7 +101,7 @@ mod tests {
         check("jit(f)/mul", "", false);
         check("a/gradient_tape/b", "Mul", true);
         assert_eq!(module_name_of(&[]), Ok(""));
-        assert_eq!(shows_training(&[]), Ok(false));
+        assert_eq!(has_gradient(&[]), Ok(false));
         assert!(module_name_of(&[0x0a, 9]).is_err());
     }
 }

@@ -175,14 +175,35 @@ impl Shape {
         decode(data, 0)
     }
 
+    /// Whether two shapes are equal, with their elements in the same order; finer points of the layout do not count.
+    pub fn is_compatible(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Array(a), Self::Array(b)) => {
+                let order = |array: &ArrayShape| array.layout.as_ref().map(|layout| layout.minor_to_major.clone());
+                let same_order = order(a) == order(b);
+                a.element == b.element && a.dims == b.dims && same_order
+            }
+            (Self::Tuple(a), Self::Tuple(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_compatible(b)),
+            (a, b) => a == b,
+        }
+    }
+
     /// The array, if it is one.
     pub fn as_array(&self) -> Option<&ArrayShape> {
-        if let Self::Array(array) = self { Some(array) } else { None }
+        if let Self::Array(array) = self {
+            Some(array)
+        } else {
+            None
+        }
     }
 
     /// The elements of a tuple, empty for anything else.
     pub fn tuple_elements(&self) -> &[Shape] {
-        if let Self::Tuple(elements) = self { elements } else { &[] }
+        if let Self::Tuple(elements) = self {
+            elements
+        } else {
+            &[]
+        }
     }
 
     /// Calls `visit` with every part that is no tuple, in depth-first order.
@@ -247,13 +268,29 @@ fn decode(data: &[u8], depth: u32) -> Result<Shape, HloError> {
         PrimitiveType::Token => return Ok(Shape::Token),
         PrimitiveType::Opaque => return Ok(Shape::Opaque),
         PrimitiveType::Buffer => {
-            let inner = tuple.into_iter().next().ok_or_else(|| HloError::invalid("buffer shape without content"))?;
+            let inner = tuple
+                .into_iter()
+                .next()
+                .ok_or_else(|| HloError::invalid("buffer shape without content"))?;
             return Ok(Shape::Buffer(Box::new(inner)));
         }
         _ => {}
     }
+    if dims.iter().any(|&dim| dim < 0 && dim != UNBOUNDED) {
+        return Err(HloError::invalid("a dimension is negative"));
+    }
+    if !dynamic.is_empty() && dynamic.len() != dims.len() {
+        return Err(HloError::invalid(
+            "a shape says of some dimensions but not of all whether they are dynamic",
+        ));
+    }
     let dynamic = dynamic.iter().map(|&d| d != 0).collect();
-    let shape = ArrayShape { element, dims, dynamic, layout };
+    let shape = ArrayShape {
+        element,
+        dims,
+        dynamic,
+        layout,
+    };
     check_layout(&shape)?;
     Ok(Shape::Array(shape))
 }
@@ -261,8 +298,8 @@ fn decode(data: &[u8], depth: u32) -> Result<Shape, HloError> {
 /// A layout must order exactly the dimensions that the array has, and dense arrays have no index type.
 fn check_layout(shape: &ArrayShape) -> Result<(), HloError> {
     let Some(layout) = &shape.layout else { return Ok(()) };
-    if layout.index_type != 0 || layout.pointer_type != 0 {
-        return Err(HloError::invalid("layout of a dense array has an index or pointer type"));
+    if layout.index_type != 0 || layout.pointer_type != 0 || layout.physical_shape.is_some() {
+        return Err(HloError::invalid("layout of a dense array has parts of a sparse one"));
     }
     let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, shape.dims.len());
     let is_order = layout.minor_to_major.len() == shape.dims.len()
@@ -272,17 +309,30 @@ fn check_layout(shape: &ArrayShape) -> Result<(), HloError> {
                 .and_then(|dim| seen.get_mut(dim))
                 .is_some_and(|seen| !std::mem::replace(seen, true))
         });
-    if is_order { Ok(()) } else { Err(HloError::invalid("layout does not order the dimensions of its shape")) }
+    if is_order {
+        Ok(())
+    } else {
+        Err(HloError::invalid("layout does not order the dimensions of its shape"))
+    }
 }
 
 fn decode_layout(data: &[u8], depth: u32) -> Result<Layout, HloError> {
-    let mut layout = Layout { tail_padding_alignment: 1, ..Layout::default() };
+    let mut layout = Layout {
+        tail_padding_alignment: 1,
+        ..Layout::default()
+    };
     each_field(data, |number, value| {
         match (number, value) {
             (1, value) => push_ints(&mut layout.minor_to_major, value)?,
             (6, Value::Bytes(part)) => {
                 let mut tile = Ints::new();
-                each_field(part, |number, value| if number == 1 { push_ints(&mut tile, value) } else { Ok(()) })?;
+                each_field(part, |number, value| {
+                    if number == 1 {
+                        push_ints(&mut tile, value)
+                    } else {
+                        Ok(())
+                    }
+                })?;
                 layout.tiles.push(tile);
             }
             (7, Value::Varint(v)) => layout.element_size_in_bits = v as i64,
@@ -291,7 +341,13 @@ fn decode_layout(data: &[u8], depth: u32) -> Result<Layout, HloError> {
             (11, Value::Varint(v)) => layout.index_type = v,
             (12, Value::Varint(v)) => layout.pointer_type = v,
             (15, Value::Varint(v)) => layout.dynamic_shape_metadata_prefix_bytes = v as i64,
-            (16, Value::Varint(v)) => layout.tail_padding_alignment = (v as i64).max(1),
+            (16, Value::Varint(v)) => {
+                layout.tail_padding_alignment = match v as i64 {
+                    0 => 1,
+                    n if n < 0 => return Err(HloError::invalid("a negative tail padding alignment")),
+                    n => n,
+                }
+            }
             (17, Value::Bytes(part)) => {
                 let (mut dimension, mut indices) = (0, Ints::new());
                 each_field(part, |number, value| {
@@ -321,7 +377,12 @@ mod tests {
     }
 
     fn array(element: PrimitiveType, dims: &[i64]) -> Shape {
-        Shape::Array(ArrayShape { element, dims: dims.into(), dynamic: SmallVec::new(), layout: None })
+        Shape::Array(ArrayShape {
+            element,
+            dims: dims.into(),
+            dynamic: SmallVec::new(),
+            layout: None,
+        })
     }
 
     #[test]
@@ -329,7 +390,10 @@ mod tests {
         check(&[0x10, 11, 0x1a, 2, 3, 4], Ok(array(PrimitiveType::F32, &[3, 4])));
         check(&[0x10, 11, 0x18, 3, 0x18, 4], Ok(array(PrimitiveType::F32, &[3, 4])));
         check(&[0x10, 13, 0x22, 2, 0x10, 17], Ok(Shape::Tuple(vec![Shape::Token])));
-        check(&[0x10, 11, 0x18, 3, 0x2a, 2, 0x08, 1], Err("layout does not order the dimensions of its shape"));
+        check(
+            &[0x10, 11, 0x18, 3, 0x2a, 2, 0x08, 1],
+            Err("layout does not order the dimensions of its shape"),
+        );
         check(&[], Err("shape has invalid element type 0"));
     }
 

@@ -160,7 +160,10 @@ fn decode(owner: &Bytes, data: &[u8], depth: u32) -> Result<OpSharding, HloError
     })?;
     sharding.devices = devices.into_vec();
     sharding.shard_group = in_group.then_some((group_id, follows));
-    sharding.last_tile_dims = last_tile_dims.iter().map(|&v| kind(v as u64)).collect::<Result<_, _>>()?;
+    sharding.last_tile_dims = last_tile_dims
+        .iter()
+        .map(|&v| kind(v as u64))
+        .collect::<Result<_, _>>()?;
     Ok(sharding)
 }
 
@@ -196,14 +199,14 @@ fn decode_named(owner: &Bytes, data: &[u8]) -> Result<NamedSharding, HloError> {
 mod tests {
     use super::*;
 
-    fn check(data: &'static [u8], expect: Result<OpSharding, HloError>) {
+    fn check(data: &'static [u8], expect: &Result<OpSharding, HloError>) {
         let owner = Bytes::from_static(data);
-        assert_eq!(OpSharding::from_proto(&owner, &owner), expect);
+        assert_eq!(&OpSharding::from_proto(&owner, &owner), expect);
     }
 
     #[test]
     fn reads_shardings() {
-        check(&[], Ok(OpSharding::default()));
+        check(&[], &Ok(OpSharding::default()));
         let tiled = OpSharding {
             kind: ShardingKind::Tiled,
             tile_dims: [2, 1].as_slice().into(),
@@ -211,7 +214,10 @@ mod tests {
             shard_group: Some((7, true)),
             ..OpSharding::default()
         };
-        check(&[0x08, 3, 0x1a, 2, 2, 1, 0x22, 2, 0, 1, 0x58, 1, 0x60, 7, 0x68, 1], Ok(tiled));
-        check(&[0x08, 9], Err(HloError::invalid("unknown sharding type 9")));
+        check(
+            &[0x08, 3, 0x1a, 2, 2, 1, 0x22, 2, 0, 1, 0x58, 1, 0x60, 7, 0x68, 1],
+            &Ok(tiled),
+        );
+        check(&[0x08, 9], &Err(HloError::invalid("unknown sharding type 9")));
     }
 }

@@ -4,7 +4,7 @@
 
 use super::HloError;
 use super::proto::Ints;
-use super::sharding::{OpSharding, ShardingKind};
+use super::sharding::{NamedSharding, OpSharding, ShardingKind};
 use super::tile_order::{TileOrder, product};
 
 /// A sharding that is no tuple, in normal form.
@@ -28,8 +28,15 @@ pub(crate) enum Normal {
 /// Checks what printing relies on, so that a bad sharding is found when the module is read.
 pub(crate) fn check(sharding: &OpSharding) -> Result<(), HloError> {
     sharding.tuple.iter().try_for_each(check)?;
-    if sharding.kind != ShardingKind::Tiled || sharding.named.is_some() {
-        return Ok(());
+    if let Some(named) = &sharding.named {
+        return check_named(named);
+    }
+    match sharding.kind {
+        ShardingKind::Tiled => {}
+        ShardingKind::Maximal if sharding.devices.len() != 1 => {
+            return Err(HloError::invalid("a maximal sharding is on one device"));
+        }
+        _ => return Ok(()),
     }
     let total = product(&sharding.tile_dims);
     let devices = if sharding.devices.is_empty() {
@@ -39,11 +46,30 @@ pub(crate) fn check(sharding: &OpSharding) -> Result<(), HloError> {
         sharding.devices.len() as i64
     };
     let positive = sharding.tile_dims.iter().all(|&dim| dim > 0);
-    if positive && total == devices && sharding.last_tile_dims.len() <= sharding.tile_dims.len() {
+    let one_notation = !sharding.replicate_last || sharding.last_tile_dims.is_empty();
+    if positive && one_notation && total == devices && sharding.last_tile_dims.len() <= sharding.tile_dims.len() {
         Ok(())
     } else {
         Err(HloError::invalid("tile assignment has the wrong number of devices"))
     }
+}
+
+/// Every axis must exist, and a whole axis can be used only once.
+fn check_named(named: &NamedSharding) -> Result<(), HloError> {
+    let mut used = vec![false; named.mesh.axes.len()];
+    let dims = named.dims.iter().flat_map(|(axes, _)| axes);
+    for axis in dims
+        .chain(&named.replicated)
+        .chain(&named.unreduced)
+        .chain(&named.manual)
+    {
+        let slot = usize::try_from(axis.axis).ok().and_then(|at| used.get_mut(at));
+        let slot = slot.ok_or_else(|| HloError::invalid("sharding by an axis that the mesh does not have"))?;
+        if axis.part.is_none() && std::mem::replace(slot, true) {
+            return Err(HloError::invalid("sharding uses an axis twice"));
+        }
+    }
+    Ok(())
 }
 
 /// The normal form of a sharding that is no tuple and not by mesh axes.
@@ -68,20 +94,34 @@ fn tiled(sharding: &OpSharding) -> Normal {
         TileOrder::List(sharding.devices.clone())
     };
     if sharding.replicate_last {
-        let Some((&group, data)) = dims.split_last() else { return replicated };
+        let Some((&group, data)) = dims.split_last() else {
+            return replicated;
+        };
         if product(data) == 1 {
             return replicated;
         }
         order.sort_groups(group);
         if group == 1 {
             dims.pop();
-            return Normal::Tiled { dims, order, last: Vec::new() };
+            return Normal::Tiled {
+                dims,
+                order,
+                last: Vec::new(),
+            };
         }
-        return Normal::Tiled { dims, order, last: vec![ShardingKind::Replicated] };
+        return Normal::Tiled {
+            dims,
+            order,
+            last: vec![ShardingKind::Replicated],
+        };
     }
     let kinds = &sharding.last_tile_dims;
     let n_data = dims.len().saturating_sub(kinds.len());
     if let Some(&first) = kinds.first()
+        && matches!(
+            first,
+            ShardingKind::Manual | ShardingKind::Unreduced | ShardingKind::Replicated
+        )
         && kinds.iter().all(|&kind| kind == first)
         && product(&dims[..n_data]) == 1
     {
@@ -105,19 +145,25 @@ fn tiled(sharding: &OpSharding) -> Normal {
             }
         }
     }
-    if last == [ShardingKind::Replicated] {
+    // Among devices that hold the same the order does not matter, so it is made the natural one.
+    if last.last() == Some(&ShardingKind::Replicated) {
         order.sort_groups(sizes.last().copied().unwrap_or(1));
     }
-    Normal::Tiled { dims: sizes, order, last }
+    Normal::Tiled {
+        dims: sizes,
+        order,
+        last,
+    }
 }
 
 /// The order of kinds among the dimensions that divide no data.
 fn rank(kind: ShardingKind) -> u8 {
     match kind {
-        ShardingKind::Manual => 0,
-        ShardingKind::Unreduced => 1,
-        ShardingKind::Replicated => 2,
-        _ => 3,
+        ShardingKind::Maximal => 0,
+        ShardingKind::Manual => 1,
+        ShardingKind::Unreduced => 2,
+        ShardingKind::Replicated => 3,
+        _ => 4,
     }
 }
 

@@ -13,12 +13,18 @@ use super::opcode::{Arity, Opcode};
 use super::shape::PrimitiveType;
 use super::{HloError, Shape};
 
+/// The highest number of a multiplication algorithm.
+const MAX_ALGORITHM: i64 = 15;
+
 /// Checks a whole module.
 pub(super) fn module(module: &HloModule) -> Result<(), HloError> {
     let mut names = HashSet::new();
     for computation in &module.computations {
         if !names.insert(&*computation.name) {
-            return Err(HloError::invalid(format!("two computations are named {}", computation.name)));
+            return Err(HloError::invalid(format!(
+                "two computations are named {}",
+                computation.name
+            )));
         }
         for instruction in &computation.instructions {
             self::instruction(computation, instruction)?;
@@ -52,13 +58,29 @@ fn instruction(computation: &Computation, instruction: &Instruction) -> Result<(
         Opcode::Gather => instruction.gather_dims().is_some(),
         Opcode::Scatter => instruction.scatter_dims().is_some(),
         Opcode::Pad => has(instruction, |a| matches!(a, Attribute::Padding(_))),
-        Opcode::Domain => [field::DOMAIN_ENTRY_SHARDING, field::DOMAIN_EXIT_SHARDING]
-            .iter()
-            .all(|&side| instruction.sharding_field(side).is_some()),
+        Opcode::AllGather
+        | Opcode::AllGatherStart
+        | Opcode::Iota
+        | Opcode::GetDimensionSize
+        | Opcode::SetDimensionSize => instruction.dimensions().len() == 1,
+        Opcode::Reduce | Opcode::ReduceWindow => instruction.operands.len().is_multiple_of(2),
+        Opcode::Transpose => is_permutation(instruction.dimensions(), &instruction.shape),
+        Opcode::Outfeed => instruction.outfeed_shape().is_some(),
+        Opcode::Constant => instruction
+            .literal()
+            .is_none_or(|value| value.shape.is_compatible(&instruction.shape)),
         _ => true,
     };
+    if instruction.precision().is_some_and(|precision| {
+        precision.operands.iter().any(|p| !matches!(p, 0..=2)) || !matches!(precision.algorithm, 0..=MAX_ALGORITHM)
+    }) {
+        return wrong("unknown precision");
+    }
     if !complete {
-        return wrong("a required part is missing");
+        return wrong("a required part is missing or does not fit");
+    }
+    if instruction.name.is_empty() {
+        return wrong("no name");
     }
     match instruction.opcode {
         Opcode::Fusion if !matches!(instruction.fusion_kind(), "kLoop" | "kInput" | "kOutput" | "kCustom") => {
@@ -76,10 +98,9 @@ fn has(instruction: &Instruction, is_it: impl Fn(&Attribute) -> bool) -> bool {
 /// Operands that an opcode of free arity needs at least.
 fn least_operands(opcode: Opcode) -> usize {
     match opcode {
-        Opcode::Convolution | Opcode::DynamicSlice => 1,
-        Opcode::DynamicUpdateSlice | Opcode::Reduce | Opcode::ReduceWindow => 2,
+        Opcode::Convolution | Opcode::DynamicUpdateSlice | Opcode::Reduce | Opcode::ReduceWindow => 2,
         Opcode::Scatter => 3,
-        Opcode::Conditional | Opcode::Sort => 1,
+        Opcode::Conditional | Opcode::DynamicSlice | Opcode::Sort => 1,
         _ => 0,
     }
 }
@@ -98,12 +119,23 @@ fn callees_ok(instruction: &Instruction) -> bool {
         | Opcode::AllReduceStart
         | Opcode::Scan
         | Opcode::Scatter
-        | Opcode::Sort => n == 1,
+        | Opcode::Sort
+        | Opcode::AsyncStart => n == 1,
         Opcode::While | Opcode::SelectAndScatter => n == 2,
         Opcode::Conditional => n >= 1,
-        Opcode::AsyncStart => n == 1,
         _ => true,
     }
+}
+
+/// Whether the numbers are those of the dimensions of an array in some order.
+fn is_permutation(dims: &[i64], shape: &Shape) -> bool {
+    let rank = shape.as_array().map_or(0, |array| array.dims.len());
+    let mut seen = vec![false; rank];
+    let fresh = |dim: &i64| {
+        let seen = usize::try_from(*dim).ok().and_then(|dim| seen.get_mut(dim));
+        seen.is_some_and(|seen| !std::mem::replace(seen, true))
+    };
+    dims.len() == rank && dims.iter().all(fresh)
 }
 
 /// The order of a comparison is written or follows from its type; both must be known words.
@@ -116,13 +148,20 @@ fn compare(computation: &Computation, instruction: &Instruction) -> Result<(), H
         instruction.text(field::COMPARISON_TYPE),
         "" | "FLOAT" | "SIGNED" | "UNSIGNED" | "TOTALORDER"
     );
-    let known_direction =
-        matches!(instruction.text(field::COMPARISON_DIRECTION), "EQ" | "NE" | "GE" | "GT" | "LE" | "LT");
-    let comparable = computation.operand(instruction, 0).is_some_and(|operand| matches!(&*operand.shape, Shape::Array(_)));
+    let known_direction = matches!(
+        instruction.text(field::COMPARISON_DIRECTION),
+        "EQ" | "NE" | "GE" | "GT" | "LE" | "LT"
+    );
+    let comparable = computation
+        .operand(instruction, 0)
+        .is_some_and(|operand| matches!(&*operand.shape, Shape::Array(_)));
     if known_type && known_direction && comparable {
         Ok(())
     } else {
-        Err(HloError::invalid(format!("compare {} has an unknown direction or type", instruction.name)))
+        Err(HloError::invalid(format!(
+            "compare {} has an unknown direction or type",
+            instruction.name
+        )))
     }
 }
 
@@ -138,7 +177,10 @@ fn parameters(computation: &Computation) -> Result<(), HloError> {
     if numbers.iter().enumerate().all(|(at, &number)| at as i64 == number) {
         Ok(())
     } else {
-        Err(HloError::invalid(format!("parameters of {} are not numbered from 0", computation.name)))
+        Err(HloError::invalid(format!(
+            "parameters of {} are not numbered from 0",
+            computation.name
+        )))
     }
 }
 
@@ -154,12 +196,19 @@ fn schedule(module: &HloModule) -> Result<(), HloError> {
         .filter(|i| i.opcode == Opcode::Fusion)
         .flat_map(|i| i.called.iter().copied())
         .collect();
-    let threads: HashSet<&str> =
-        module.computations.iter().filter(|c| c.schedule.is_some()).map(|c| &*c.execution_thread).collect();
+    let threads: HashSet<&str> = module
+        .computations
+        .iter()
+        .filter(|c| c.schedule.is_some())
+        .map(|c| &*c.execution_thread)
+        .collect();
     for (at, computation) in module.computations.iter().enumerate() {
         let must = threads.contains(&*computation.execution_thread) && !fused.contains(&(at as u32));
         if must && computation.schedule.is_none() {
-            return Err(HloError::invalid(format!("computation {} is not scheduled", computation.name)));
+            return Err(HloError::invalid(format!(
+                "computation {} is not scheduled",
+                computation.name
+            )));
         }
     }
     Ok(())
@@ -168,4 +217,31 @@ fn schedule(module: &HloModule) -> Result<(), HloError> {
 /// Whether NaNs make values of this type incomparable, so that their default order is partial.
 pub(crate) fn is_partially_ordered(element: PrimitiveType) -> bool {
     element.is_float() || element.is_complex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hlo::shape::ArrayShape;
+
+    fn check(dims: &[i64], rank: usize, expect: bool) {
+        let dims_of = smallvec::SmallVec::from_elem(2, rank);
+        let array = ArrayShape {
+            element: PrimitiveType::F32,
+            dims: dims_of,
+            dynamic: [].as_slice().into(),
+            layout: None,
+        };
+        assert_eq!(is_permutation(dims, &Shape::Array(array)), expect, "{dims:?}");
+    }
+
+    #[test]
+    fn knows_permutations() {
+        check(&[1, 0], 2, true);
+        check(&[], 0, true);
+        check(&[0, 0], 2, false);
+        check(&[0, 2], 2, false);
+        check(&[-1, 0], 2, false);
+        check(&[0], 2, false);
+    }
 }

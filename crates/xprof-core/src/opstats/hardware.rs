@@ -1,8 +1,17 @@
-//! What kind of hardware a device type names.
+//! What kind of hardware a program ran on.
 //!
-//! Takes the text and gives the kind. The kind that a host itself reports is another fact: the two can disagree.
+//! Takes what hosts report: the kind itself, and the device type as text. The two can disagree, so each use says which
+//! it means.
 
-use xprof_proto::tensorflow::profiler::HardwareType;
+use xprof_proto::tensorflow::profiler::{HardwareType, RunEnvironment};
+
+/// The kind of hardware that hosts report or, if they do not, the one that the device type's text speaks of.
+pub fn hardware(environment: &RunEnvironment) -> HardwareType {
+    match environment.hardware_type() {
+        HardwareType::UnknownHardware => hardware_of(&environment.device_type),
+        known => known,
+    }
+}
 
 /// The kind of hardware that a device type's text speaks of.
 pub fn hardware_of(device_type: &str) -> HardwareType {
@@ -25,6 +34,21 @@ pub fn has_device(device_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefers_the_reported_kind() {
+        let check = |device_type: &str, kind: HardwareType, expected| {
+            let environment = RunEnvironment {
+                device_type: device_type.into(),
+                hardware_type: kind as i32,
+                ..Default::default()
+            };
+            assert_eq!(hardware(&environment), expected);
+        };
+        check("TPU v5", HardwareType::UnknownHardware, HardwareType::Tpu);
+        check("TPU v5", HardwareType::CpuOnly, HardwareType::CpuOnly);
+        check("Nvidia GPU (Hopper)", HardwareType::Tpu, HardwareType::Tpu);
+    }
 
     #[test]
     fn reads_device_types() {

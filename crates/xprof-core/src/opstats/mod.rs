@@ -4,9 +4,11 @@
 //! What the tools of the family have in common beyond that lives here too: numbers, orders, regroupings.
 //! Must not know any single tool.
 
+pub mod build;
 pub mod combine;
 pub mod framework_ops;
 pub mod hardware;
+mod inference;
 pub mod merge;
 pub mod numbers;
 pub mod run_environment;
@@ -19,11 +21,13 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use prost::Message as _;
-use xprof_proto::tensorflow::profiler::{OpMetricsDb, OpStats, PerCoreStepInfo, PerfEnv, RunEnvironment, StepDatabaseResult};
+use xprof_proto::tensorflow::profiler::{
+    OpMetricsDb, OpStats, PerCoreStepInfo, PerfEnv, RunEnvironment, StepDatabaseResult,
+};
 use xprof_proto::xprof::worker::v1::{self, InferenceRequest};
 
-use crate::artifact::Artifact;
-use crate::tools::HostPart;
+use crate::artifact::{Artifact, HostPart};
+use crate::prep::Prepared;
 use crate::{Diag, Error, Result};
 
 /// What map leaves for the tools computed from op statistics.
@@ -39,7 +43,10 @@ impl Artifact for HostStats {
     }
 
     fn decode(bytes: Bytes) -> Result<Self> {
-        let bad = |e: prost::DecodeError| Error::BadArtifact { artifact: Self::KIND, reason: e.to_string() };
+        let bad = |e: prost::DecodeError| Error::BadArtifact {
+            artifact: Self::KIND,
+            reason: e.to_string(),
+        };
         v1::HostStats::decode(bytes).map(Self).map_err(bad)
     }
 
@@ -47,6 +54,13 @@ impl Artifact for HostStats {
         // A decoded message takes about twice its encoded size.
         2 * self.0.encoded_len()
     }
+}
+
+/// Map: one prepared host to its statistics.
+pub fn map(host: &Prepared, diag: &mut Diag) -> Result<HostStats> {
+    let mut stats = build::host_stats(host, diag)?;
+    stats.0.inference = Some(inference::requests(host)).filter(|inference| !inference.requests.is_empty());
+    Ok(stats)
 }
 
 /// Whether the first and the last step of a long run are left out because they are seldom whole.
@@ -75,16 +89,33 @@ pub fn reduce(mut parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, diag: 
     if parts.len() == 1
         && let Some(part) = parts.pop()
     {
-        let mut run = RunStats { stats: part.artifact, n_edge_steps: 0 };
+        let mut run = RunStats {
+            stats: part.artifact,
+            n_edge_steps: 0,
+        };
         run.n_edge_steps = usize::from(edge_steps == EdgeSteps::Drop && !run.is_tpu() && run.steps().len() > 5);
         return Ok(run);
     }
     let empty = OpStats::default();
-    let hosts: Vec<&OpStats> = parts.iter().map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty)).collect();
-    let requests = parts.iter().flat_map(|p| p.artifact.0.inference.iter().flat_map(|i| &i.requests)).copied();
-    let inference = v1::InferenceRequests { requests: requests.collect() };
-    let stats = v1::HostStats { op_stats: Some(combine::combine(&hosts)), inference: Some(inference) };
-    Ok(RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 })
+    let hosts: Vec<&OpStats> = parts
+        .iter()
+        .map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty))
+        .collect();
+    let requests = parts
+        .iter()
+        .flat_map(|p| p.artifact.0.inference.iter().flat_map(|i| &i.requests))
+        .copied();
+    let inference = v1::InferenceRequests {
+        requests: requests.collect(),
+    };
+    let stats = v1::HostStats {
+        op_stats: Some(combine::combine(&hosts)),
+        inference: Some(inference),
+    };
+    Ok(RunStats {
+        stats: Arc::new(HostStats(stats)),
+        n_edge_steps: 0,
+    })
 }
 
 // What is absent reads as empty.
@@ -103,7 +134,8 @@ impl RunStats {
     /// The steps to show, in order.
     pub fn steps(&self) -> &[PerCoreStepInfo] {
         let all = &self.step_db().step_sequence;
-        all.get(self.n_edge_steps..all.len().saturating_sub(self.n_edge_steps)).unwrap_or_default()
+        all.get(self.n_edge_steps..all.len().saturating_sub(self.n_edge_steps))
+            .unwrap_or_default()
     }
 
     /// What is known of the steps beside the steps.
@@ -148,8 +180,33 @@ pub(crate) mod tests {
 
     /// The run of a single host with these statistics.
     pub(crate) fn run_of(op_stats: OpStats) -> RunStats {
-        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
-        RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 }
+        let stats = v1::HostStats {
+            op_stats: Some(op_stats),
+            inference: None,
+        };
+        RunStats {
+            stats: Arc::new(HostStats(stats)),
+            n_edge_steps: 0,
+        }
+    }
+
+    /// The run of a single host that served these requests.
+    pub(crate) fn run_with_requests(requests: Vec<InferenceRequest>, is_training: bool) -> RunStats {
+        let run_environment = Some(RunEnvironment {
+            is_training,
+            ..RunEnvironment::default()
+        });
+        let stats = v1::HostStats {
+            op_stats: Some(OpStats {
+                run_environment,
+                ..OpStats::default()
+            }),
+            inference: Some(v1::InferenceRequests { requests }),
+        };
+        RunStats {
+            stats: Arc::new(HostStats(stats)),
+            n_edge_steps: 0,
+        }
     }
 
     fn part(n_steps: usize, is_tpu: bool) -> HostPart<HostStats> {
@@ -162,8 +219,14 @@ pub(crate) mod tests {
             hlo_metrics_db_complete_steps_only: is_tpu.then(OpMetricsDb::default),
             ..OpStats::default()
         };
-        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
-        HostPart { host: "h".into(), artifact: Arc::new(HostStats(stats)) }
+        let stats = v1::HostStats {
+            op_stats: Some(op_stats),
+            inference: None,
+        };
+        HostPart {
+            host: "h".into(),
+            artifact: Arc::new(HostStats(stats)),
+        }
     }
 
     fn check(parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, expected: usize) {

@@ -113,7 +113,13 @@ const OTHER: &[&str] = &[
 ];
 
 /// Names of TensorFlow's loop operations.
-const LOOPS: [&str; 5] = ["WhileOp-EvalCond", "WhileOp-StartBody", "ForOp", "ParallelForOp", "ForeverOp"];
+const LOOPS: [&str; 5] = [
+    "WhileOp-EvalCond",
+    "WhileOp-StartBody",
+    "ForOp",
+    "ParallelForOp",
+    "ForeverOp",
+];
 
 impl EventType {
     /// The type that a name alone implies.
@@ -142,6 +148,11 @@ impl EventType {
         }
     }
 
+    /// Whether grouping looks at the stats of such an event, whatever they are.
+    pub fn has_facts(self) -> bool {
+        !matches!(self, Self::Unknown | Self::Other | Self::ImplicitRoot | Self::Iterator)
+    }
+
     /// Whether a group is not named after a root of this type.
     pub fn is_implicit_root(self) -> bool {
         matches!(self, Self::ImplicitRoot | Self::ExecutorProcess)
@@ -150,7 +161,11 @@ impl EventType {
 
 /// The types of all metadata rows of a plane.
 pub fn of_plane(plane: &Plane) -> Vec<EventType> {
-    plane.event_metadata.iter().map(|m| EventType::of_name(&m.name)).collect()
+    plane
+        .event_metadata
+        .iter()
+        .map(|m| EventType::of_name(&m.name))
+        .collect()
 }
 
 /// Whether the plane knows one of TensorFlow's loop operations, whether or not an event is one.

@@ -20,6 +20,8 @@ pub struct Flow(pub u64);
 const IN: u64 = 1;
 /// An event at which a flow begins.
 const OUT: u64 = 2;
+/// Tells hashes of correlation ids from those of context ids.
+const CORRELATION: u64 = u64::MAX;
 const ID_MASK: u64 = (1 << 56) - 1;
 
 impl Flow {
@@ -44,8 +46,12 @@ impl Flow {
 }
 
 /// Stats without which an event has no flow.
-const KINDS: [StatKind; 4] =
-    [StatKind::Flow, StatKind::CorrelationId, StatKind::ProducerId, StatKind::ConsumerId];
+const KINDS: [StatKind; 4] = [
+    StatKind::Flow,
+    StatKind::CorrelationId,
+    StatKind::ProducerId,
+    StatKind::ConsumerId,
+];
 
 /// Computes the flows of the events of one plane.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +67,11 @@ impl PlaneFlows {
     /// For the events of `plane`, which is one of `prepared`'s.
     pub fn new(prepared: &Prepared, plane: &Plane) -> Self {
         let host = prepared.space.hostnames.first().map_or("", |h| h);
-        Self { host: mix_text(host), is_device: planes::is_device(&plane.name), only_own: prepared.already_grouped }
+        Self {
+            host: mix_text(host),
+            is_device: planes::is_device(&plane.name),
+            only_own: prepared.already_grouped,
+        }
     }
 
     /// Whether events of that line may have flows; where not, none needs to be asked.
@@ -74,7 +84,12 @@ impl PlaneFlows {
         if !self.any_on(event.line) {
             return None;
         }
-        let linked = if self.only_own { None } else { self.of_links(event) };
+        // Derived events repeat the ids of what they were derived from, which is no link.
+        let linked = if self.only_own || event.line.is_derived() {
+            None
+        } else {
+            self.of_links(event)
+        };
         linked.or_else(|| own(event))
     }
 
@@ -86,7 +101,9 @@ impl PlaneFlows {
                 // `parity:` a correlation id that is not an unsigned number counts as 0.
                 let id = event.stat(StatKind::CorrelationId)?.uint();
                 let direction = if self.is_device { IN } else { OUT };
-                Some(self.flow(direction, context::GPU_LAUNCH, id))
+                // Correlation ids are no context ids, so equal ones must not meet.
+                let id = mix_all(&[CORRELATION, self.host, id]);
+                Some(Flow::new(direction, id, context::GPU_LAUNCH as u64))
             })
     }
 
@@ -97,7 +114,11 @@ impl PlaneFlows {
     }
 
     fn flow(&self, direction: u64, context_type: i64, id: u64) -> Flow {
-        let category = if (0..=context::LAST).contains(&context_type) { context_type as u64 } else { 0 };
+        let category = if (0..=context::LAST).contains(&context_type) {
+            context_type as u64
+        } else {
+            0
+        };
         Flow::new(direction, mix_all(&[self.host, category, id]), category)
     }
 }
@@ -107,6 +128,8 @@ fn own(event: &Event<'_>) -> Option<Flow> {
     if !event.line.stat_kinds.contains(StatKind::Flow) {
         return None;
     }
-    let flows = event.stats().filter(|s| s.kind == Some(StatKind::Flow) && s.value.is_int());
+    let flows = event
+        .stats()
+        .filter(|s| s.kind == Some(StatKind::Flow) && s.value.is_int());
     flows.last().map(|s| Flow(s.value.int_or_uint()))
 }

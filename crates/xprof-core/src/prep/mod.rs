@@ -7,11 +7,14 @@ mod context;
 pub mod derived;
 mod event_type;
 pub mod flows;
+mod gnu_sort;
 mod group;
 mod hlo_fix;
+pub mod memo;
 mod mix;
 mod mutate;
 pub mod planes;
+mod time_order;
 pub mod timespan;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ pub use group::Groups;
 use rayon::prelude::*;
 pub use timespan::Timespan;
 
+use self::memo::Memo;
 use crate::xspace::{StatKind, TraceBytes, XSpace};
 use crate::{Diag, Result};
 
@@ -34,6 +38,8 @@ pub struct Prepared {
     pub groups: Groups,
     /// Whether the trace came with groups; then nothing of it was changed and nothing is derived from it.
     pub already_grouped: bool,
+    /// What later stages computed from this trace and keep with it.
+    pub memo: Memo,
 }
 
 impl Prepared {
@@ -50,15 +56,24 @@ impl Prepared {
         let already_grouped = is_grouped(&space);
         let mut groups = Groups::default();
         if !already_grouped {
-            space.planes.par_iter_mut().try_for_each(|plane| mutate::run(plane, diag))?;
+            space
+                .planes
+                .par_iter_mut()
+                .try_for_each(|plane| mutate::run(plane, diag))?;
             groups = group::run(&mut space, diag)?;
         }
-        Ok(Self { host: host.into(), space, groups, already_grouped })
+        Ok(Self {
+            host: host.into(),
+            space,
+            groups,
+            already_grouped,
+            memo: Memo::default(),
+        })
     }
 
     /// Roughly the bytes of memory held beside the file itself.
     pub fn weight(&self) -> usize {
-        self.space.weight() + self.groups.weight()
+        self.space.weight() + self.groups.weight() + self.memo.weight()
     }
 }
 

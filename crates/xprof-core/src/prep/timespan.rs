@@ -17,7 +17,10 @@ impl Timespan {
 
     /// A span between two points; of duration 0 if they are in the wrong order.
     pub fn between(begin_ps: u64, end_ps: u64) -> Self {
-        Self { begin_ps, duration_ps: end_ps.saturating_sub(begin_ps) }
+        Self {
+            begin_ps,
+            duration_ps: end_ps.saturating_sub(begin_ps),
+        }
     }
 
     /// The end, with 64-bit wrap-around.

@@ -3,28 +3,22 @@
 //! One tool is one module with four parts, always in this order: options, map, reduce, render.
 //! A new tool is one file here and one line in [`registry`].
 
+pub mod input_pipeline;
+pub mod op_profile;
+pub mod overview_page;
 mod params;
 pub mod registry;
 mod run_facts;
-
-use std::sync::Arc;
+pub mod trace_viewer;
 
 pub use params::Params;
 pub use run_facts::{RunFacts, run_facts};
 
 use crate::answer::Answer;
 use crate::artifact::Artifact;
+pub use crate::artifact::HostPart;
 use crate::prep::Prepared;
 use crate::{Diag, Result};
-
-/// The artifact of one host, on its way to reduce.
-#[derive(Debug)]
-pub struct HostPart<A> {
-    /// The host's name: the trace file's base name without `.xplane.pb`.
-    pub host: Arc<str>,
-    /// What map made of its trace.
-    pub artifact: Arc<A>,
-}
 
 /// One analysis tool.
 pub trait Tool: 'static {

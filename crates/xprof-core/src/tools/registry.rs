@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::op_profile::OpProfile;
+use super::overview_page::OverviewPage;
+use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
 use super::{HostPart, Params, Tool};
 use crate::answer::{Answer, Format};
 use crate::artifact::{AnyArtifact, Artifact};
@@ -21,15 +24,13 @@ pub struct Entry {
     pub artifact_kind: &'static str,
     /// The version of that artifact's encoding.
     pub artifact_version: u32,
-    /// Which hosts of a session a client may choose.
-    pub hosts: Hosts,
     check: fn(&Params) -> Result<()>,
     map: fn(&Prepared, &Params, &mut Diag) -> Result<AnyArtifact>,
     finish: fn(Vec<(Arc<str>, AnyArtifact)>, &Params, Format, &mut Diag) -> Result<Answer>,
     decode: fn(Bytes) -> Result<AnyArtifact>,
 }
 
-/// Which hosts of a session with several hosts a client may choose (specification of `/hosts`).
+/// Which hosts of a session with several hosts a client may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
     /// Each by itself.
@@ -40,21 +41,37 @@ pub enum Hosts {
     All,
 }
 
+impl Hosts {
+    /// The rule of a tool by its name, whether or not it is among [`TOOLS`] yet: front ends ask for the hosts of every
+    /// tool that XProf has.
+    pub fn of_tool(name: &str) -> Self {
+        match name {
+            "overview_page" | "pod_viewer" | "smart_suggestion" => Self::All,
+            "input_pipeline_analyzer" | "framework_op_stats" | "kernel_stats" | "megascale_stats" => Self::EachOrAll,
+            _ => Self::Each,
+        }
+    }
+}
+
 impl Entry {
-    const fn of<T: Tool>(hosts: Hosts) -> Self {
+    const fn of<T: Tool>() -> Self {
         Self {
             name: T::NAME,
             map_params: T::MAP_PARAMS,
             artifact_kind: T::Artifact::KIND,
             artifact_version: T::Artifact::VERSION,
-            hosts,
             check: |params| T::options(params).map(drop),
             map: |host, params, diag| T::map(host, &T::options(params)?, diag).map(AnyArtifact::new),
             finish: |parts, params, format, diag| {
                 let options = T::options(params)?;
                 let parts = parts
                     .into_iter()
-                    .map(|(host, artifact)| Ok(HostPart { host, artifact: artifact.downcast()? }))
+                    .map(|(host, artifact)| {
+                        Ok(HostPart {
+                            host,
+                            artifact: artifact.downcast()?,
+                        })
+                    })
                     .collect::<Result<Vec<_>>>()?;
                 let whole = T::reduce(parts, &options, diag)?;
                 diag.check()?;
@@ -77,7 +94,13 @@ impl Entry {
     }
 
     /// Reduce and render: the artifacts of all hosts, in the order of the request, to the answer.
-    pub fn finish(&self, parts: Vec<(Arc<str>, AnyArtifact)>, params: &Params, format: Format, diag: &mut Diag) -> Result<Answer> {
+    pub fn finish(
+        &self,
+        parts: Vec<(Arc<str>, AnyArtifact)>,
+        params: &Params,
+        format: Format,
+        diag: &mut Diag,
+    ) -> Result<Answer> {
         if parts.is_empty() {
             return Err(Error::NotFound("no host was selected".into()));
         }
@@ -92,9 +115,16 @@ impl Entry {
 
 /// All tools, sorted by name.
 pub static TOOLS: &[Entry] = &[
+    Entry::of::<OpProfile>(),
+    Entry::of::<OverviewPage>(),
+    Entry::of::<StreamingTraceViewer>(),
+    Entry::of::<TraceViewer>(),
 ];
 
 /// The tool of that name.
 pub fn find(name: &str) -> Result<&'static Entry> {
-    TOOLS.iter().find(|t| t.name == name).ok_or_else(|| Error::UnknownTool(name.into()))
+    TOOLS
+        .iter()
+        .find(|t| t.name == name)
+        .ok_or_else(|| Error::UnknownTool(name.into()))
 }

@@ -5,7 +5,9 @@ use super::WireError;
 /// Reads the varint at `*pos` and moves `*pos` behind it.
 #[inline(always)]
 pub fn read_varint(data: &[u8], pos: &mut usize) -> Result<u64, WireError> {
-    let Some(&first) = data.get(*pos) else { return Err(WireError::Truncated) };
+    let Some(&first) = data.get(*pos) else {
+        return Err(WireError::Truncated);
+    };
     if first < 0x80 {
         *pos += 1;
         return Ok(u64::from(first));
@@ -53,7 +55,11 @@ pub fn skip_varint(data: &[u8], pos: &mut usize) -> Result<(), WireError> {
             return Ok(());
         }
     }
-    Err(if data.len().saturating_sub(*pos) < 10 { WireError::Truncated } else { WireError::VarintOverflow })
+    Err(if data.len().saturating_sub(*pos) < 10 {
+        WireError::Truncated
+    } else {
+        WireError::VarintOverflow
+    })
 }
 
 #[cfg(test)]
@@ -79,7 +85,10 @@ mod tests {
         check(&[0xff; 0], Err(WireError::Truncated));
         check(&[0xff, 0xff], Err(WireError::Truncated));
         check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], Ok(u64::MAX));
-        check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], Err(WireError::VarintOverflow));
+        check(
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+            Err(WireError::VarintOverflow),
+        );
         check(&[0xff; 12], Err(WireError::VarintOverflow));
     }
 }

@@ -60,7 +60,10 @@ pub(super) enum Bodies {
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self::Narrow { base: 0, at: Vec::new() }
+        Self::Narrow {
+            base: 0,
+            at: Vec::new(),
+        }
     }
 }
 
@@ -71,7 +74,10 @@ const NO_BODY_WIDE: u64 = u64::MAX;
 impl Bodies {
     fn get(&self, idx: usize) -> Option<u64> {
         match self {
-            Self::Narrow { base, at } => at.get(idx).filter(|&&p| p != NO_BODY_NARROW).map(|&p| base + u64::from(p)),
+            Self::Narrow { base, at } => at
+                .get(idx)
+                .filter(|&&p| p != NO_BODY_NARROW)
+                .map(|&p| base + u64::from(p)),
             Self::Wide(at) => at.get(idx).copied().filter(|&p| p != NO_BODY_WIDE),
         }
     }
@@ -178,12 +184,21 @@ impl EventColumns {
 impl Line {
     /// A line without events, for derived ones.
     pub fn new(id: i64, name: impl Into<ByteString>, timestamp_ns: i64) -> Self {
-        Self { id, name: name.into(), timestamp_ns, ..Self::default() }
+        Self {
+            id,
+            name: name.into(),
+            timestamp_ns,
+            ..Self::default()
+        }
     }
 
     /// Name to show.
     pub fn shown_name(&self) -> &ByteString {
-        if self.display_name.is_empty() { &self.name } else { &self.display_name }
+        if self.display_name.is_empty() {
+            &self.name
+        } else {
+            &self.display_name
+        }
     }
 
     /// Id to show.
@@ -210,7 +225,11 @@ impl Line {
     /// Sets stats of events. A later value of the same kind on the same event replaces an earlier one and the file's.
     pub fn add_stats(&mut self, stats: impl IntoIterator<Item = (u32, StatKind, AddedValue)>) {
         let n_before = self.added.len();
-        self.added.extend(stats.into_iter().map(|(event, kind, value)| Added { event, kind, value }));
+        self.added.extend(
+            stats
+                .into_iter()
+                .map(|(event, kind, value)| Added { event, kind, value }),
+        );
         if self.added.len() == n_before {
             return;
         }
@@ -336,7 +355,8 @@ impl<'a> Event<'a> {
 
     /// Offset from the line's timestamp.
     pub fn offset_ps(&self) -> i64 {
-        self.begin_ps().wrapping_sub((self.line.timestamp_ns as u64).wrapping_mul(1000)) as i64
+        self.begin_ps()
+            .wrapping_sub((self.line.timestamp_ns as u64).wrapping_mul(1000)) as i64
     }
 
     /// How many events this one stands for: 0 unless it is an aggregated one.
@@ -355,9 +375,13 @@ impl<'a> Event<'a> {
     /// The encoded event; empty for one that preparation made.
     fn body(&self) -> &'a [u8] {
         let data: &'a Bytes = &self.line.data;
-        let Some(at) = self.line.events.bodies.get(self.idx) else { return &[] };
+        let Some(at) = self.line.events.bodies.get(self.idx) else {
+            return &[];
+        };
         let mut pos = at as usize;
-        let Ok(len) = read_varint(data, &mut pos) else { return &[] };
+        let Ok(len) = read_varint(data, &mut pos) else {
+            return &[];
+        };
         Span { at: pos as u64, len }.of(data)
     }
 
@@ -369,7 +393,11 @@ impl<'a> Event<'a> {
             .filter(|f| f.number == 4)
             .map(move |f| plane.resolve(RawStat::decode(f.value.as_bytes())))
             .filter(move |s| added.is_empty() || !added.iter().any(|a| Some(a.kind) == s.kind))
-            .chain(added.iter().map(|a| Stat { name: a.kind.name(), kind: Some(a.kind), value: a.value.view() }))
+            .chain(added.iter().map(|a| Stat {
+                name: a.kind.name(),
+                kind: Some(a.kind),
+                value: a.value.view(),
+            }))
     }
 
     /// The first stat of that kind on the event itself.
@@ -381,17 +409,48 @@ impl<'a> Event<'a> {
         if let Some(added) = self.line.added_of(self.idx).iter().find(|a| a.kind == kind) {
             return Some(added.value.view());
         }
-        Fields::new(self.body())
-            .map_while(Result::ok)
-            .filter(|f| f.number == 4)
-            .map(|f| RawStat::decode(f.value.as_bytes()))
-            .find(|s| self.plane.stat_kind(s.metadata_id) == Some(kind))
-            .map(|s| self.plane.resolve_value(s.value))
+        let mut fields = Fields::new(self.body());
+        while let Ok(Some(field)) = fields.next_field() {
+            if let (4, Value::Bytes(stat)) = (field.number, field.value) {
+                let raw = RawStat::decode_short(stat).unwrap_or_else(|| RawStat::decode(stat));
+                if self.plane.stat_kind(raw.metadata_id) == Some(kind) {
+                    return Some(self.plane.resolve_value(raw.value));
+                }
+            }
+        }
+        None
+    }
+
+    /// Calls `each` with every stat of a known kind in one walk over the event, those that preparation added first;
+    /// of several stats of one kind the first counts. Gives how many events this one stands for, 0 unless it is an
+    /// aggregated one. For loops that want several facts of each event of a long line.
+    #[inline(always)]
+    pub fn each_stat(&self, mut each: impl FnMut(StatKind, StatValue<'a>)) -> i64 {
+        for added in self.line.added_of(self.idx) {
+            each(added.kind, added.value.view());
+        }
+        let mut num_occurrences = 0;
+        let mut fields = Fields::new(self.body());
+        while let Ok(Some(field)) = fields.next_field() {
+            match (field.number, field.value) {
+                (4, Value::Bytes(stat)) => {
+                    let raw = RawStat::decode_short(stat).unwrap_or_else(|| RawStat::decode(stat));
+                    if let Some(kind) = self.plane.stat_kind(raw.metadata_id) {
+                        each(kind, self.plane.resolve_value(raw.value));
+                    }
+                }
+                (2, Value::Varint(_)) => num_occurrences = 0,
+                (5, Value::Varint(v)) => num_occurrences = v as i64,
+                _ => {}
+            }
+        }
+        num_occurrences
     }
 
     /// The first stat of that kind on the event, else on its metadata.
     pub fn stat_or_metadata_stat(&self, kind: StatKind) -> Option<StatValue<'a>> {
-        self.stat(kind).or_else(|| self.plane.metadata_stat(self.metadata(), kind))
+        self.stat(kind)
+            .or_else(|| self.plane.metadata_stat(self.metadata(), kind))
     }
 
     /// The step or group the event belongs to.

@@ -54,7 +54,10 @@ impl TraceBytes {
 
     /// Bytes of a mapped file.
     pub fn with_pages(bytes: Bytes, pages: Arc<dyn Pages>) -> Self {
-        Self { bytes, pages: Some(pages) }
+        Self {
+            bytes,
+            pages: Some(pages),
+        }
     }
 
     /// How many bytes.

@@ -38,7 +38,10 @@ impl<'a> RawStat<'a> {
     /// Decodes a stat message; a damaged tail is ignored.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Self {
-        let mut stat = Self { metadata_id: 0, value: RawValue::None };
+        let mut stat = Self {
+            metadata_id: 0,
+            value: RawValue::None,
+        };
         for field in Fields::new(data).map_while(Result::ok) {
             stat.value = match (field.number, field.value) {
                 (1, Value::Varint(v)) => {
@@ -55,6 +58,31 @@ impl<'a> RawStat<'a> {
             };
         }
         stat
+    }
+}
+
+impl RawStat<'_> {
+    /// Decodes the form that nearly all stats of device events have: an id below 128, then one integer and nothing else.
+    #[inline(always)]
+    pub(super) fn decode_short(data: &[u8]) -> Option<Self> {
+        let (&[0x08, id, tag], rest) = data.split_first_chunk::<3>()? else {
+            return None;
+        };
+        let mut end = 0;
+        let number = crate::wire::read_varint(rest, &mut end).ok()?;
+        if id >= 0x80 || end != rest.len() {
+            return None;
+        }
+        let value = match tag {
+            0x18 => RawValue::Uint(number),
+            0x20 => RawValue::Int(number as i64),
+            0x38 => RawValue::Ref(number),
+            _ => return None,
+        };
+        Some(Self {
+            metadata_id: i64::from(id),
+            value,
+        })
     }
 }
 

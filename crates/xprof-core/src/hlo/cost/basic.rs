@@ -1,7 +1,7 @@
 //! Costs of the instructions that are neither fusions, nor collectives, nor library calls.
 
 use super::cycles::cycles;
-use super::{Analysis, Cost, Traffic, Unanalysable, sizes, windows};
+use super::{Analysis, Cost, RESULT, Unanalysable, sizes, windows};
 use crate::hlo::dims::DotDims;
 use crate::hlo::instruction::Instruction;
 use crate::hlo::module::Computation;
@@ -23,8 +23,9 @@ impl Analysis<'_> {
             | Opcode::AfterAll
             | Opcode::AddDependency => Cost::zero(),
             Opcode::Tuple => {
-                let operands = i.operands.iter().map(|_| Traffic::Whole(0.0)).collect();
-                Cost::of_traffic(0.0, Traffic::Whole(sizes::bytes(&i.shape) as f32), operands)
+                let mut cost = Cost::zero();
+                cost.put(RESULT, sizes::bytes(&i.shape) as f32);
+                cost.summed()
             }
             Opcode::Slice => moved(usual(), i, 0, array(0)?),
             Opcode::DynamicSlice | Opcode::Gather => moved(usual(), i, shape(1).map_or(0, sizes::bytes), array(0)?),
@@ -34,7 +35,7 @@ impl Analysis<'_> {
                 let dims = i.dot_dims().ok_or(Unanalysable)?;
                 usual().with_flops(dot(array(0)?, i.shape.as_array().ok_or(Unanalysable)?, dims)?)
             }
-            Opcode::RaggedDot => usual().with_flops(ragged_dot(i, array(0)?, array(1)?)?),
+            Opcode::RaggedDot => usual().with_flops(ragged_dot(i, array(0)?)?),
             Opcode::Convolution => {
                 let result = i.shape.as_array().ok_or(Unanalysable)?;
                 usual().with_flops(windows::convolution(i, array(0)?, result)?)
@@ -50,7 +51,15 @@ impl Analysis<'_> {
                 usual().with_flops(windows::select_and_scatter(i, select, scatter, array(1)?))
             }
             Opcode::Map => usual().with_flops(self.called(i, 0)?.total.flops * i.shape.n_elements() as f32),
-            Opcode::Scan => usual().with_flops(self.called(i, 0)?.total.flops * array(0)?.n_elements() as f32),
+            Opcode::Scan => {
+                let input = array(0)?;
+                let dim = i
+                    .dimensions()
+                    .first()
+                    .and_then(|&dim| input.dims.get(usize::try_from(dim).ok()?));
+                let lanes = input.n_elements() / dim.copied().unwrap_or(1).max(1);
+                usual().with_flops(self.called(i, 0)?.total.flops * lanes as f32)
+            }
             Opcode::Scatter => self.scatter(computation, i)?,
             Opcode::Sort => {
                 let n = array(0)?.n_elements();
@@ -65,17 +74,13 @@ impl Analysis<'_> {
             Opcode::Cholesky => cholesky(i, array(0)?),
             Opcode::Transpose if only_relabels(i, array(0)?) => Cost::zero(),
             Opcode::Infeed => {
-                Cost::of_traffic(0.0, usual().result, i.operands.iter().map(|_| Traffic::Whole(0.0)).collect())
-            }
-            Opcode::Outfeed => {
-                let mut operands = Vec::new();
-                for (n, operand) in computation.operands(i).enumerate() {
-                    let mut leaves = Vec::new();
-                    operand.shape.each_leaf(&mut |leaf| leaves.push(if n == 0 { sizes::bytes(leaf) as f32 } else { 0.0 }));
-                    operands.push(Traffic::Leaves(leaves));
+                let mut cost = usual();
+                for n in 0..i.operands.len() {
+                    cost.put(n as u32 + 1, 0.0);
                 }
-                Cost::of_traffic(0.0, Traffic::Leaves(vec![0.0; i.shape.leaves().len()]), operands)
+                cost.summed()
             }
+            Opcode::Outfeed => outfeed(shape(0)),
             opcode if opcode.is_elementwise_math() => usual().with_flops(elementwise(i)),
             _ => usual(),
         })
@@ -89,12 +94,10 @@ impl Analysis<'_> {
         // The second half of the operands are start values, read once per result.
         let n_inputs = i.operands.len() / 2;
         for (n, operand) in computation.operands(i).enumerate().skip(n_inputs) {
-            if let Some(traffic) = cost.operands.get_mut(n) {
-                *traffic = Traffic::Whole(output as f32 * sizes::bytes(&operand.shape) as f32);
-            }
+            cost.put(n as u32 + 1, output as f32 * sizes::bytes(&operand.shape) as f32);
         }
         let flops = function.flops * input.saturating_sub(output) as f32;
-        Ok(Cost::of_traffic(flops, cost.result, cost.operands))
+        Ok(cost.summed().with_flops(flops))
     }
 
     fn scatter(&self, computation: &Computation, i: &Instruction) -> Result<Cost, Unanalysable> {
@@ -102,39 +105,44 @@ impl Analysis<'_> {
         // Operands are n targets, the indices, n updates.
         let n_targets = i.operands.len() / 2;
         let size = |n: usize| computation.operand(i, n).map_or(0, |o| sizes::bytes(&o.shape)) as f32;
-        let updates: Vec<f32> = (n_targets + 1..i.operands.len()).map(size).collect();
-        let elements = computation.operand(i, n_targets + 1).map_or(0, |o| o.shape.n_elements());
-        let mut operands: Vec<Traffic> = updates.iter().map(|&bytes| Traffic::Whole(bytes)).collect();
-        operands.push(Traffic::Whole(size(n_targets)));
-        operands.extend(updates.iter().map(|&bytes| Traffic::Whole(bytes)));
-        Ok(Cost::of_traffic(function.flops * elements as f32, Traffic::Leaves(updates), operands))
+        let updates: f32 = (n_targets + 1..i.operands.len()).map(size).sum();
+        let elements = computation
+            .operand(i, n_targets + 1)
+            .map_or(0, |o| o.shape.n_elements());
+        let mut cost = Cost::default_for(computation, i);
+        for n in 0..n_targets {
+            cost.put(n as u32 + 1, size(n_targets + 1 + n));
+        }
+        cost.put(RESULT, updates);
+        let flops = function.flops * elements as f32;
+        Ok(cost.with_bytes(updates * 3.0 + size(n_targets)).with_flops(flops))
     }
 }
 
 /// Cycles per element times elements.
 pub(super) fn elementwise(i: &Instruction) -> f32 {
-    i.shape.as_array().map_or(0.0, |a| cycles(i.opcode, a.element).saturating_mul(a.n_elements()) as f32)
+    i.shape.as_array().map_or(0.0, |a| {
+        cycles(i.opcode, a.element).saturating_mul(a.n_elements()) as f32
+    })
 }
 
 /// As much is read as is written, and the indices are read too.
 fn moved(mut cost: Cost, i: &Instruction, index_bytes: i64, source: &ArrayShape) -> Cost {
     let out = sizes::bytes(&i.shape) as f32;
-    if let Some(traffic) = cost.operands.first_mut() {
-        *traffic = Traffic::Whole(out);
-    }
-    cost.utilization.push((0, ratio(i.shape.n_elements(), source.n_elements())));
+    cost.put(1, out);
+    cost.utilization
+        .push((0, ratio(i.shape.n_elements(), source.n_elements())));
     cost.with_bytes(out * 2.0 + index_bytes as f32)
 }
 
 /// Only the updated part is touched.
 fn dynamic_update_slice(mut cost: Cost, i: &Instruction, update: &ArrayShape, index: Option<&Shape>) -> Cost {
     let bytes = sizes::array_bytes(update) as f32;
-    if let Some(traffic) = cost.operands.first_mut() {
-        *traffic = Traffic::Whole(0.0);
-    }
-    cost.result = Traffic::Whole(bytes);
+    cost.put(1, 0.0);
+    cost.put(RESULT, bytes);
     let n = i.shape.n_elements();
-    cost.utilization.push((0, ratio(n.saturating_sub(update.n_elements()), n)));
+    cost.utilization
+        .push((0, ratio(n.saturating_sub(update.n_elements()), n)));
     cost.with_bytes(bytes * 2.0 + index.map_or(0, sizes::bytes) as f32)
 }
 
@@ -145,7 +153,11 @@ fn ratio(part: i64, whole: i64) -> f32 {
 /// Pieces that do not end where a warp ends make every thread search for its piece.
 fn concatenate(i: &Instruction, first: &ArrayShape) -> f32 {
     let dim = i.dimensions().first().copied().unwrap_or(0);
-    let size = usize::try_from(dim).ok().and_then(|dim| first.dims.get(dim)).copied().unwrap_or(0);
+    let size = usize::try_from(dim)
+        .ok()
+        .and_then(|dim| first.dims.get(dim))
+        .copied()
+        .unwrap_or(0);
     let per_element = if dim > 0 && size % 32 != 0 { 400 } else { 6 };
     i.shape.n_elements().saturating_mul(per_element) as f32
 }
@@ -154,31 +166,41 @@ fn concatenate(i: &Instruction, first: &ArrayShape) -> f32 {
 pub(super) fn dot(lhs: &ArrayShape, result: &ArrayShape, dims: &DotDims) -> Result<f32, Unanalysable> {
     let mut depth = 1i64;
     for &dim in &dims.lhs_contracting {
-        let size = usize::try_from(dim).ok().and_then(|dim| lhs.dims.get(dim)).ok_or(Unanalysable)?;
+        let size = usize::try_from(dim)
+            .ok()
+            .and_then(|dim| lhs.dims.get(dim))
+            .ok_or(Unanalysable)?;
         depth = depth.saturating_mul(*size);
     }
     Ok(result.n_elements().saturating_mul(depth).saturating_mul(2) as f32)
 }
 
-/// A dot whose groups divide the rows: the group dimensions of the right side are no part of the work.
-fn ragged_dot(i: &Instruction, lhs: &ArrayShape, rhs: &ArrayShape) -> Result<f32, Unanalysable> {
+/// A dot of groups. The result's dimensions of the same numbers as the group dimensions do not count.
+fn ragged_dot(i: &Instruction, lhs: &ArrayShape) -> Result<f32, Unanalysable> {
     let dims = i.dot_dims().ok_or(Unanalysable)?;
-    let _ = rhs;
-    let result = i.shape.as_array().ok_or(Unanalysable)?;
-    let is_contracting = dims.lhs_ragged.iter().any(|dim| dims.lhs_contracting.contains(dim));
-    let mut result = result.clone();
-    if is_contracting && !result.dims.is_empty() {
-        // With ragged contraction the result has one more leading dimension: the groups.
-        result.dims.remove(0);
-    }
+    let mut result = i.shape.as_array().ok_or(Unanalysable)?.clone();
+    let mut at = 0;
+    result.dims.retain(|_| {
+        at += 1;
+        !dims.rhs_group.contains(&(at - 1))
+    });
     dot(lhs, &result, dims)
 }
 
+/// All leaves of the first operand are sent.
+fn outfeed(sent: Option<&Shape>) -> Cost {
+    let mut cost = Cost::zero();
+    cost.put(1, sent.map_or(0.0, sizes::leaf_bytes));
+    cost.summed()
+}
+
 /// Half of the matrix is read.
-fn triangular_solve(cost: Cost, i: &Instruction, a: &ArrayShape, b: &ArrayShape) -> Cost {
+fn triangular_solve(mut cost: Cost, i: &Instruction, a: &ArrayShape, b: &ArrayShape) -> Cost {
     let last = a.dims.last().copied().unwrap_or(1);
     let flops = last.saturating_mul(b.n_elements()).saturating_mul(2) as f32;
     let bytes = sizes::bytes(&i.shape) as f32 + sizes::array_bytes(a) as f32 / 2.0 + sizes::array_bytes(b) as f32;
+    // parity: the original books the size of the right side for both operands.
+    cost.put(1, sizes::array_bytes(b) as f32);
     cost.with_flops(flops).with_bytes(bytes)
 }
 
@@ -186,29 +208,33 @@ fn triangular_solve(cost: Cost, i: &Instruction, a: &ArrayShape, b: &ArrayShape)
 fn cholesky(i: &Instruction, a: &ArrayShape) -> Cost {
     let last = a.dims.last().copied().unwrap_or(1);
     let flops = (last.saturating_mul(a.n_elements()) / 3) as f32;
-    let half = |bytes: i64| Traffic::Whole(bytes as f32 / 2.0);
-    Cost::of_traffic(flops, half(sizes::bytes(&i.shape)), vec![half(sizes::array_bytes(a))])
+    let mut cost = Cost::zero().with_flops(flops);
+    cost.put(RESULT, sizes::bytes(&i.shape) as f32 / 2.0);
+    cost.put(1, sizes::array_bytes(a) as f32 / 2.0);
+    cost.summed()
 }
 
 /// Whether a transpose leaves every byte where it is and only renames dimensions.
 fn only_relabels(i: &Instruction, input: &ArrayShape) -> bool {
     let Some(output) = i.shape.as_array() else { return false };
-    let (Some(from), Some(to)) = (&input.layout, &output.layout) else { return false };
+    let (Some(from), Some(to)) = (&input.layout, &output.layout) else {
+        return false;
+    };
     let perm = i.dimensions();
     // Dimension `d` of the output is dimension `perm[d]` of the input; both must come in the same order in memory.
-    let order = |dims: &[i64], sizes: &[i64]| -> Vec<i64> {
-        let counts = |dim: &i64| usize::try_from(*dim).ok().and_then(|d| sizes.get(d)) != Some(&1);
-        dims.iter().copied().filter(counts).collect()
-    };
-    let renamed = order(&to.minor_to_major, &output.dims)
+    let renamed = |dim: &i64| usize::try_from(*dim).ok().and_then(|d| perm.get(d)).copied();
+    to.minor_to_major
         .iter()
-        .map(|&dim| usize::try_from(dim).ok().and_then(|d| perm.get(d)).copied().unwrap_or(-1))
-        .collect::<Vec<_>>();
-    renamed == order(&from.minor_to_major, &input.dims)
+        .map(renamed)
+        .eq(from.minor_to_major.iter().map(|&dim| Some(dim)))
 }
 
 fn ceil_log2(n: i64) -> i64 {
-    if n < 2 { 0 } else { i64::from(64 - (n - 1).leading_zeros()) }
+    if n < 2 {
+        0
+    } else {
+        i64::from(64 - (n - 1).leading_zeros())
+    }
 }
 
 fn floor_log2(n: i64) -> i64 {
@@ -219,17 +245,106 @@ fn floor_log2(n: i64) -> i64 {
 mod tests {
     use super::*;
 
-    fn check(n: i64, ceil: i64, floor: i64) {
-        assert_eq!((ceil_log2(n), floor_log2(n)), (ceil, floor), "{n}");
+    use crate::hlo::Costs;
+    use crate::hlo::testing::{Comp, array, binary, f32s, facts, int, ints, message, tuple};
+
+    /// Checks an instruction on these parameters, all figures as the original reports them.
+    fn check(parameters: &[Vec<u8>], opcode: &str, result: &[u8], extra: &[Vec<u8>], expect: [Option<i64>; 5]) {
+        let operands: Vec<String> = (0..parameters.len()).map(|n| format!("p{n}")).collect();
+        let operands: Vec<&str> = operands.iter().map(String::as_str).collect();
+        let entry = Comp::new(0, parameters).add("x", opcode, result, &operands, &extra.concat());
+        let facts = facts(&[binary(1, "add"), entry], &[]);
+        let [
+            model_flops,
+            device_flops,
+            bytes_accessed,
+            hbm_read_bytes,
+            hbm_written_bytes,
+        ] = expect;
+        let expect = Costs {
+            model_flops,
+            device_flops,
+            bytes_accessed,
+            hbm_read_bytes,
+            hbm_written_bytes,
+        };
+        assert_eq!(facts.find("x").and_then(|x| x.costs()), Some(expect), "{opcode}");
+    }
+
+    #[test]
+    fn counts_flops_and_bytes() {
+        let m = || f32s(&[4, 4]);
+        let some = |flops: i64, read: i64, written: i64| {
+            [
+                Some(flops),
+                Some(flops),
+                Some(read + written),
+                Some(read),
+                Some(written),
+            ]
+        };
+        check(&[m(), m()], "add", &m(), &[], some(48, 128, 64));
+        check(&[m()], "exponential", &m(), &[], some(16 * 86, 64, 64));
+        check(&[m()], "bitcast", &m(), &[], [Some(0), Some(0), Some(0), None, None]);
+        let dims = || message(30, [ints(1, &[1]), ints(2, &[0])].concat());
+        check(&[m(), m()], "dot", &m(), &[dims()], some(128, 128, 64));
+        let reduce = [ints(14, &[1]), ints(38, &[1])];
+        check(&[m(), f32s(&[])], "reduce", &f32s(&[4]), &reduce, some(36, 80, 16));
+        // Narrow types run several operations at once, rounded up.
+        check(
+            &[array(2, &[3])],
+            "negate",
+            &array(2, &[3]),
+            &[],
+            [Some(9), Some(5), Some(6), Some(3), Some(3)],
+        );
+        // The pointers of a tuple lie nowhere.
+        let call = [message(28, "unknown")];
+        check(&[m()], "custom-call", &m(), &call, [None; 5]);
+        check(
+            &[tuple(&[m(), m()])],
+            "opt-barrier",
+            &tuple(&[m(), m()]),
+            &[],
+            [Some(0), Some(0), Some(144), None, None],
+        );
+    }
+
+    #[test]
+    fn keeps_the_quirks_of_single_ports() {
+        let (v, w) = (f32s(&[3, 5, 5]), f32s(&[3, 5, 7]));
+        let options = [message(59, int(1, 1))];
+        let costs = [
+            Some(2 * 5 * 105),
+            Some(2 * 5 * 105),
+            Some(420 + 150 + 420),
+            Some(840),
+            Some(420),
+        ];
+        check(&[v, w.clone()], "triangular-solve", &w, &options, costs);
+        let index = || array(4, &[]);
+        let slice = [ints(20, &[1, 2])];
+        let costs = [Some(0), Some(0), Some(20), Some(16), Some(8)];
+        check(
+            &[array(8, &[3, 2]), index(), index()],
+            "dynamic-slice",
+            &array(8, &[1, 2]),
+            &slice,
+            costs,
+        );
     }
 
     #[test]
     fn rounds_logarithms() {
-        check(0, 0, 0);
-        check(1, 0, 0);
-        check(2, 1, 1);
-        check(3, 2, 1);
-        check(1024, 10, 10);
-        check(1025, 11, 10);
+        for (n, ceil, floor) in [
+            (0, 0, 0),
+            (1, 0, 0),
+            (2, 1, 1),
+            (3, 2, 1),
+            (1024, 10, 10),
+            (1025, 11, 10),
+        ] {
+            assert_eq!((ceil_log2(n), floor_log2(n)), (ceil, floor), "{n}");
+        }
     }
 }

@@ -11,11 +11,16 @@ mod library;
 mod sizes;
 mod windows;
 
+use std::cell::Cell;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
 use super::field;
 use super::instruction::Instruction;
 use super::module::{Computation, HloModule, InstructionRef};
 use super::opcode::Opcode;
-use super::shape::Shape;
+use super::shape::{PrimitiveType, Shape};
 
 /// The module cannot be analysed; it then has no costs at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,51 +41,34 @@ pub struct Costs {
     pub hbm_written_bytes: Option<i64>,
 }
 
-/// Bytes that pass through one operand or result.
-#[derive(Debug, Clone, PartialEq)]
-enum Traffic {
-    /// The value as a whole: an array, or the pointers of a tuple.
-    Whole(f32),
-    /// Each leaf of the value.
-    Leaves(Vec<f32>),
-    /// Not known.
-    Unknown,
-}
+/// Place of a part in a value: the numbers of the tuple elements that lead to it. Empty for the value as a whole.
+type Path = SmallVec<[u32; 2]>;
 
-impl Traffic {
-    fn total(&self) -> f32 {
-        match self {
-            Self::Whole(bytes) => *bytes,
-            Self::Leaves(leaves) => leaves.iter().sum(),
-            Self::Unknown => 0.0,
-        }
-    }
+/// Where bytes pass: 0 is the result, `n + 1` is operand `n`; and which part of it.
+type Port = (u32, Path);
 
-    /// Bytes of the leaves that lie in the device's main memory. The pointers of a tuple are no leaf.
-    fn in_main_memory(&self, shape: &Shape) -> i64 {
-        match self {
-            Self::Whole(bytes) if !matches!(shape, Shape::Tuple(_)) && sizes::memory_space(shape) == 0 => *bytes as i64,
-            Self::Whole(_) | Self::Unknown => 0,
-            Self::Leaves(leaves) => {
-                let in_main = shape.leaves().into_iter().zip(leaves).filter(|(leaf, _)| sizes::memory_space(leaf) == 0);
-                in_main.fold(0i64, |sum, (_, &bytes)| sum.saturating_add((bytes as i64).max(0)))
-            }
-        }
-    }
-}
+/// The port of a whole result.
+const RESULT: u32 = 0;
 
-/// What the model finds out about an instruction.
+/// What the model finds out about an instruction or about a whole computation.
 #[derive(Debug, Clone, PartialEq)]
 struct Cost {
     flops: f32,
     bytes: f32,
-    /// Whether flops and bytes are unknown instead of zero.
-    unknown: bool,
-    result: Traffic,
-    operands: Vec<Traffic>,
+    /// Bytes at single ports. They need not add up to `bytes`, and ports without bytes may be missing.
+    ports: SmallVec<[(Port, f32); 3]>,
     /// How much of each operand is used, where that is not all of it once.
     utilization: Vec<(usize, f32)>,
 }
+
+/// See [`Analysis::fused_left`].
+const MAX_FUSED_STEPS: usize = 1 << 28;
+
+/// See [`Analysis::ports_left`].
+const MAX_COPIED_PORTS: usize = 1 << 22;
+
+/// The number that stands for an unknown one. Sums over a computation take it for a number.
+const UNKNOWN: f32 = -1.0;
 
 impl Cost {
     /// Nothing.
@@ -88,29 +76,44 @@ impl Cost {
         Self {
             flops: 0.0,
             bytes: 0.0,
-            unknown: false,
-            result: Traffic::Unknown,
-            operands: Vec::new(),
+            ports: SmallVec::new(),
             utilization: Vec::new(),
         }
     }
 
     /// No flops; the result is written and the operands are read once.
     fn default_for(computation: &Computation, instruction: &Instruction) -> Self {
-        let mut result = 0.0f32;
-        instruction.shape.each_leaf(&mut |leaf| result += sizes::bytes(leaf) as f32);
-        let operands =
-            computation.operands(instruction).map(|o| Traffic::Whole(sizes::bytes(&o.shape) as f32)).collect();
-        Self::of_traffic(0.0, Traffic::Whole(result), operands)
+        let mut cost = Self::zero();
+        cost.push(RESULT, Path::new(), sizes::leaf_bytes(&instruction.shape));
+        for (n, operand) in computation.operands(instruction).enumerate() {
+            cost.push(n as u32 + 1, Path::new(), sizes::bytes(&operand.shape) as f32);
+        }
+        cost.summed()
     }
 
-    /// The bytes are the sum over the result and the operands.
-    fn of_traffic(flops: f32, result: Traffic, operands: Vec<Traffic>) -> Self {
-        let bytes = operands.iter().fold(result.total(), |sum, operand| sum + operand.total());
-        Self { flops, bytes, result, operands, ..Self::zero() }
+    /// Adds a port that is not there yet.
+    fn push(&mut self, port: u32, path: Path, bytes: f32) {
+        self.ports.push(((port, path), bytes));
     }
 
-    /// Replaces the total; what passes through result and operands stays as it was.
+    /// Sets the bytes at a port of a whole value.
+    fn put(&mut self, port: u32, bytes: f32) {
+        match self
+            .ports
+            .iter_mut()
+            .find(|((p, path), _)| *p == port && path.is_empty())
+        {
+            Some((_, known)) => *known = bytes,
+            None => self.push(port, Path::new(), bytes),
+        }
+    }
+
+    /// Sets the total to the sum over the ports.
+    fn summed(mut self) -> Self {
+        self.bytes = self.ports.iter().map(|(_, bytes)| bytes).sum();
+        self
+    }
+
     fn with_bytes(mut self, bytes: f32) -> Self {
         self.bytes = bytes;
         self
@@ -122,7 +125,73 @@ impl Cost {
     }
 
     fn utilization_of(&self, operand: usize) -> f32 {
-        self.utilization.iter().find(|(n, _)| *n == operand).map_or(1.0, |&(_, u)| u)
+        self.utilization
+            .iter()
+            .find(|(n, _)| *n == operand)
+            .map_or(1.0, |&(_, u)| u)
+    }
+
+    /// Bytes that are read from and written to the device's main memory.
+    /// The pointers of a tuple are no part of it, and neither are ports that the instruction does not have.
+    fn in_main_memory(&self, computation: &Computation, instruction: &Instruction) -> [i64; 2] {
+        let [mut read, mut written] = [0i64; 2];
+        for ((port, path), bytes) in &self.ports {
+            let (shape, sum) = if *port == RESULT {
+                (Some(&*instruction.shape), &mut written)
+            } else {
+                (
+                    computation.operand(instruction, *port as usize - 1).map(|o| &*o.shape),
+                    &mut read,
+                )
+            };
+            let part = shape.and_then(|shape| {
+                path.iter()
+                    .try_fold(shape, |part, &at| part.tuple_elements().get(at as usize))
+            });
+            if part.is_some_and(|part| !matches!(part, Shape::Tuple(_)) && sizes::memory_space(part) == 0) {
+                *sum = sum.saturating_add(*bytes as i64);
+            }
+        }
+        [read, written]
+    }
+}
+
+/// Sums or maxima of costs, over all ports.
+#[derive(Default)]
+struct Collected {
+    flops: f32,
+    bytes: f32,
+    ports: FxHashMap<Port, f32>,
+}
+
+impl Collected {
+    fn add(&mut self, cost: &Cost) {
+        self.flops += cost.flops;
+        self.bytes += cost.bytes;
+        for (port, bytes) in &cost.ports {
+            *self.ports.entry(port.clone()).or_default() += bytes;
+        }
+    }
+
+    fn most(&mut self, cost: &Cost) {
+        self.flops = self.flops.max(cost.flops);
+        self.bytes = self.bytes.max(cost.bytes);
+        for (port, bytes) in &cost.ports {
+            let known = self.ports.entry(port.clone()).or_default();
+            *known = known.max(*bytes);
+        }
+    }
+
+    fn finish(self) -> Cost {
+        let mut ports: SmallVec<[(Port, f32); 3]> = self.ports.into_iter().collect();
+        // A hash map has no order of its own; results must not depend on it.
+        ports.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Cost {
+            flops: self.flops,
+            bytes: self.bytes,
+            ports,
+            utilization: Vec::new(),
+        }
     }
 }
 
@@ -136,6 +205,14 @@ pub struct ModuleCosts {
 struct Analysis<'m> {
     module: &'m HloModule,
     computations: Vec<Option<ComputationCost>>,
+    /// See [`fusion::memory_accesses`].
+    accesses: Vec<Option<u32>>,
+    /// So many ports may still be copied from computations to their callers.
+    /// Real programs have a few thousand; a hostile one could have calls times ports.
+    ports_left: Cell<usize>,
+    /// So many fused instructions may still be walked. Each fusion of a real program has its own body; a hostile one could
+    /// have a thousand fusions of one body of a million instructions.
+    fused_left: Cell<usize>,
 }
 
 /// Costs of a computation and of its instructions.
@@ -147,23 +224,45 @@ struct ComputationCost {
 impl ModuleCosts {
     /// Analyses a module.
     pub fn of(module: &HloModule) -> Result<Self, Unanalysable> {
-        let mut analysis = Analysis { module, computations: Vec::new() };
-        let reachable = reachable(module);
+        let mut analysis = Analysis {
+            module,
+            computations: Vec::new(),
+            accesses: fusion::memory_accesses(module),
+            ports_left: Cell::new(MAX_COPIED_PORTS),
+            fused_left: Cell::new(MAX_FUSED_STEPS),
+        };
+        let reachable = reachable(module, &analysis.accesses);
         // Callees come before their callers, so one pass finds every callee already analysed.
         for (computation, is_reachable) in module.computations.iter().zip(reachable) {
-            let cost = if is_reachable { Some(analysis.computation(computation)?) } else { None };
+            let cost = if is_reachable {
+                Some(analysis.computation(computation)?)
+            } else {
+                None
+            };
             analysis.computations.push(cost);
         }
-        let costs = module.computations.iter().zip(&analysis.computations).map(|(computation, cost)| {
-            let costs = cost.iter().flat_map(|cost| &cost.instructions).zip(&computation.instructions);
-            costs.map(|(cost, instruction)| final_costs(computation, instruction, cost)).collect()
-        });
+        let costs = module
+            .computations
+            .iter()
+            .zip(&analysis.computations)
+            .map(|(computation, cost)| {
+                let costs = cost
+                    .iter()
+                    .flat_map(|cost| &cost.instructions)
+                    .zip(&computation.instructions);
+                costs
+                    .map(|(cost, instruction)| final_costs(computation, instruction, cost))
+                    .collect()
+            });
         Ok(Self { costs: costs.collect() })
     }
 
     /// The costs of an instruction, `None` if the entry computation does not reach it.
     pub fn of_instruction(&self, at: InstructionRef) -> Option<Costs> {
-        self.costs.get(at.computation as usize)?.get(at.instruction as usize).copied()
+        self.costs
+            .get(at.computation as usize)?
+            .get(at.instruction as usize)
+            .copied()
     }
 }
 
@@ -187,15 +286,22 @@ fn analyses_callees(i: &Instruction) -> bool {
 }
 
 /// Which computations the analysis of the entry computation reaches.
-fn reachable(module: &HloModule) -> Vec<bool> {
+fn reachable(module: &HloModule, accesses: &[Option<u32>]) -> Vec<bool> {
     let mut reachable = vec![false; module.computations.len()];
     let mut stack = vec![module.entry];
     while let Some(at) = stack.pop() {
-        let Some(seen) = reachable.get_mut(at as usize) else { continue };
+        let Some(seen) = reachable.get_mut(at as usize) else {
+            continue;
+        };
         if !std::mem::replace(seen, true) {
             let computation = &module.computations[at as usize];
-            let analysed = computation.instructions.iter().filter(|i| analyses_callees(i));
-            stack.extend(analysed.flat_map(|i| i.called.iter().copied()));
+            for i in computation.instructions.iter().filter(|i| analyses_callees(i)) {
+                match fusion::custom_memory_access(module, accesses, i) {
+                    // Only what the costs of this one instruction need is analysed.
+                    Some(access) => stack.extend(&access.called),
+                    None => stack.extend(&i.called),
+                }
+            }
         }
     }
     reachable
@@ -208,45 +314,65 @@ impl Analysis<'_> {
             instructions.push(self.instruction(computation, instruction)?);
         }
         // Single precision makes the order of additions visible.
-        let mut total = Cost::zero();
-        for cost in computation.post_order().iter().filter_map(|&at| instructions.get(at as usize)) {
-            total.flops += cost.flops;
-            total.bytes += cost.bytes;
+        let mut total = Collected::default();
+        for cost in computation
+            .post_order()
+            .iter()
+            .filter_map(|&at| instructions.get(at as usize))
+        {
+            total.add(cost);
         }
-        Ok(ComputationCost { instructions, total })
+        Ok(ComputationCost {
+            instructions,
+            total: total.finish(),
+        })
     }
 
     /// The cost of the `n`-th computation that an instruction calls.
     fn called(&self, instruction: &Instruction, n: usize) -> Result<&ComputationCost, Unanalysable> {
         let at = *instruction.called.get(n).ok_or(Unanalysable)?;
-        self.computations.get(at as usize).and_then(Option::as_ref).ok_or(Unanalysable)
+        self.computations
+            .get(at as usize)
+            .and_then(Option::as_ref)
+            .ok_or(Unanalysable)
+    }
+
+    /// [`Analysis::called`] for those who copy what passes through the computation's ports.
+    fn total_of(&self, instruction: &Instruction, n: usize) -> Result<&Cost, Unanalysable> {
+        let total = &self.called(instruction, n)?.total;
+        self.ports_left.set(
+            self.ports_left
+                .get()
+                .checked_sub(total.ports.len())
+                .ok_or(Unanalysable)?,
+        );
+        Ok(total)
     }
 
     fn instruction(&self, computation: &Computation, i: &Instruction) -> Result<Cost, Unanalysable> {
         Ok(match i.opcode {
-            Opcode::Fusion => self.fusion(computation, i)?,
-            Opcode::Call | Opcode::AsyncStart => {
-                let called = &self.called(i, 0)?.total;
-                Cost { flops: called.flops, bytes: called.bytes, ..Cost::zero() }
-            }
+            Opcode::Fusion => self.fusion(i)?,
+            // What runs asynchronously is not counted where it starts.
+            Opcode::AsyncStart => Cost::zero(),
+            Opcode::Call => self.total_of(i, 0)?.clone(),
             Opcode::While => {
-                let (body, condition) = (&self.called(i, 0)?.total, &self.called(i, 1)?.total);
-                Cost { flops: body.flops + condition.flops, bytes: body.bytes + condition.bytes, ..Cost::zero() }
+                let mut sum = Collected::default();
+                sum.add(self.total_of(i, 0)?);
+                sum.add(self.total_of(i, 1)?);
+                sum.finish()
             }
             Opcode::Conditional => {
-                let mut most = Cost::zero();
+                let mut most = Collected::default();
                 for n in 0..i.called.len() {
-                    let branch = &self.called(i, n)?.total;
-                    most.flops = most.flops.max(branch.flops);
-                    most.bytes = most.bytes.max(branch.bytes);
+                    most.most(self.total_of(i, n)?);
                 }
-                most
+                most.finish()
             }
             Opcode::AllReduce
             | Opcode::AllReduceStart
             | Opcode::AllGather
             | Opcode::AllGatherStart
-            | Opcode::ReduceScatter => self.collective(computation, i),
+            | Opcode::ReduceScatter => self.collective(computation, i)?,
             Opcode::CustomCall => library::custom_call(computation, i)?,
             _ => self.basic(computation, i)?,
         })
@@ -255,29 +381,26 @@ impl Analysis<'_> {
 
 /// The integers that are reported.
 fn final_costs(computation: &Computation, instruction: &Instruction, cost: &Cost) -> Costs {
-    if cost.unknown {
-        return Costs::default();
-    }
-    let read = computation
-        .operands(instruction)
-        .zip(&cost.operands)
-        .fold(0i64, |sum, (operand, traffic)| sum.saturating_add(traffic.in_main_memory(&operand.shape)));
-    let written = cost.result.in_main_memory(&instruction.shape);
-    let some_positive = |bytes: i64| (bytes > 0).then_some(bytes);
-    let bytes = cost.bytes as i64;
-    let model_flops = cost.flops as i64;
+    let [read, written] = cost.in_main_memory(computation, instruction);
+    let known = |number: f32| (number >= 0.0).then_some(number as i64);
+    let (model_flops, bytes_accessed) = (known(cost.flops), known(cost.bytes));
+    let has_bytes = bytes_accessed.is_some_and(|bytes| bytes > 0);
+    let some_positive = |bytes: i64| (bytes > 0 && has_bytes).then_some(bytes);
     Costs {
-        model_flops: Some(model_flops),
-        device_flops: Some(model_flops / speed_up(computation, instruction)),
-        bytes_accessed: Some(bytes),
-        hbm_read_bytes: some_positive(read).filter(|_| bytes > 0),
-        hbm_written_bytes: some_positive(written).filter(|_| bytes > 0),
+        model_flops,
+        device_flops: model_flops.map(|flops| (flops as u64).div_ceil(speed_up(computation, instruction)) as i64),
+        bytes_accessed,
+        hbm_read_bytes: some_positive(read),
+        hbm_written_bytes: some_positive(written),
     }
 }
 
 /// How many operations on the instruction's operands the device does in the place of one wide one.
-fn speed_up(computation: &Computation, instruction: &Instruction) -> i64 {
-    let width = |operand: &Instruction| operand.shape.as_array().map_or(0, |array| array.element.bits());
+fn speed_up(computation: &Computation, instruction: &Instruction) -> u64 {
+    let width = |operand: &Instruction| match operand.shape.as_array().map(|array| array.element) {
+        None | Some(PrimitiveType::Pred) => 1,
+        Some(element) => element.bits(),
+    };
     let bits = match instruction.opcode {
         Opcode::CustomCall if library::is_cublas_lt(instruction.text(field::CUSTOM_CALL_TARGET)) => {
             computation.operand(instruction, 0).map_or(0, width)
@@ -286,7 +409,7 @@ fn speed_up(computation: &Computation, instruction: &Instruction) -> i64 {
         _ => computation.operands(instruction).map(width).max().unwrap_or(0),
     };
     match bits {
-        8 => 2,
+        5..=8 => 2,
         4 => 4,
         _ => 1,
     }

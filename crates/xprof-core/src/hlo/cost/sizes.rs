@@ -1,5 +1,6 @@
 //! Bytes and element counts of shapes, as the cost model counts them.
 
+use super::Path;
 use crate::hlo::shape::{ArrayShape, PrimitiveType, Shape};
 
 /// Bytes of a pointer: what a tuple holds per element.
@@ -10,7 +11,9 @@ pub(super) fn array_bytes(array: &ArrayShape) -> i64 {
     let Some(layout) = &array.layout else { return 0 };
     let n = array.n_elements();
     if layout.element_size_in_bits > 0 {
-        let bits = n.unsigned_abs().saturating_mul(layout.element_size_in_bits.unsigned_abs());
+        let bits = n
+            .unsigned_abs()
+            .saturating_mul(layout.element_size_in_bits.unsigned_abs());
         return bits.div_ceil(8).cast_signed();
     }
     n.saturating_mul(element_bytes(array.element))
@@ -31,9 +34,31 @@ pub(super) fn bytes(shape: &Shape) -> i64 {
     }
 }
 
+/// Bytes of all leaves of a value.
+pub(super) fn leaf_bytes(shape: &Shape) -> f32 {
+    let mut bytes = 0.0f32;
+    shape.each_leaf(&mut |leaf| bytes += self::bytes(leaf) as f32);
+    bytes
+}
+
+/// Calls `visit` with every leaf and the way to it. Shapes are nested as deeply as protobuf allows at most.
+pub(super) fn each_leaf_path(shape: &Shape, path: &mut Path, visit: &mut dyn FnMut(&Path, &Shape)) {
+    if let Shape::Tuple(elements) = shape {
+        for (n, element) in elements.iter().enumerate() {
+            path.push(n as u32);
+            each_leaf_path(element, path, visit);
+            path.pop();
+        }
+    } else {
+        visit(path, shape);
+    }
+}
+
 /// The memory space of a leaf; 0 is the main memory.
 pub(super) fn memory_space(leaf: &Shape) -> i64 {
-    leaf.as_array().and_then(|array| array.layout.as_ref()).map_or(0, |layout| layout.memory_space)
+    leaf.as_array()
+        .and_then(|array| array.layout.as_ref())
+        .map_or(0, |layout| layout.memory_space)
 }
 
 /// The leaf that holds the result proper: the value itself or the first element of a tuple.
@@ -50,8 +75,16 @@ mod tests {
     use crate::hlo::shape::Layout;
 
     fn check(element: PrimitiveType, dims: &[i64], bits: i64, expect: i64) {
-        let layout = Some(Box::new(Layout { element_size_in_bits: bits, ..Layout::default() }));
-        let array = ArrayShape { element, dims: dims.into(), dynamic: smallvec::SmallVec::new(), layout };
+        let layout = Some(Box::new(Layout {
+            element_size_in_bits: bits,
+            ..Layout::default()
+        }));
+        let array = ArrayShape {
+            element,
+            dims: dims.into(),
+            dynamic: smallvec::SmallVec::new(),
+            layout,
+        };
         assert_eq!(bytes(&Shape::Array(array)), expect);
     }
 

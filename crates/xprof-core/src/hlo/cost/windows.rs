@@ -17,13 +17,20 @@ pub(super) fn convolution(
 ) -> Result<f32, Unanalysable> {
     let dims = instruction.conv_dims().ok_or(Unanalysable)?;
     let size = |array: &ArrayShape, dim: i64| {
-        usize::try_from(dim).ok().and_then(|dim| array.dims.get(dim)).copied().ok_or(Unanalysable)
+        usize::try_from(dim)
+            .ok()
+            .and_then(|dim| array.dims.get(dim))
+            .copied()
+            .ok_or(Unanalysable)
     };
     let batch = size(lhs, dims.input_batch)? / instruction.batch_group_count();
     let in_features = size(lhs, dims.input_feature)? / instruction.feature_group_count();
     let out_features = size(result, dims.output_feature)?;
     let pairs = spatial_pairs(instruction.window(), dims, lhs, result)?;
-    let fma = in_features.saturating_mul(out_features).saturating_mul(batch).saturating_mul(pairs);
+    let fma = in_features
+        .saturating_mul(out_features)
+        .saturating_mul(batch)
+        .saturating_mul(pairs);
     Ok(fma.saturating_mul(2) as f32)
 }
 
@@ -56,9 +63,14 @@ fn valid_positions(dim: &WindowDim, input: i64, output: i64) -> Result<i64, Unan
     }
     let mut valid = 0i64;
     // The input after dilation: elements with `base - 1` holes between them.
-    let extent = (input - 1).checked_mul(base).and_then(|e| e.checked_add(1)).ok_or(Unanalysable)?;
+    let extent = (input - 1)
+        .checked_mul(base)
+        .and_then(|e| e.checked_add(1))
+        .ok_or(Unanalysable)?;
     for k in 0..dim.size {
-        let offset = k.checked_mul(dim.window_dilation).and_then(|o| o.checked_sub(dim.padding_low));
+        let offset = k
+            .checked_mul(dim.window_dilation)
+            .and_then(|o| o.checked_sub(dim.padding_low));
         let offset = offset.ok_or(Unanalysable)?;
         valid += positions_in(offset, dim.stride, output, extent, base)?;
     }
@@ -70,8 +82,14 @@ fn positions_in(offset: i64, stride: i64, output: i64, extent: i64, base: i64) -
     if stride < 1 {
         return Err(Unanalysable);
     }
-    let first = if offset < 0 { offset.unsigned_abs().div_ceil(stride.unsigned_abs()).cast_signed() } else { 0 };
-    let last = ((extent - 1).checked_sub(offset).ok_or(Unanalysable)?).div_euclid(stride).min(output - 1);
+    let first = if offset < 0 {
+        offset.unsigned_abs().div_ceil(stride.unsigned_abs()).cast_signed()
+    } else {
+        0
+    };
+    let last = ((extent - 1).checked_sub(offset).ok_or(Unanalysable)?)
+        .div_euclid(stride)
+        .min(output - 1);
     if last < first {
         return Ok(0);
     }
@@ -81,8 +99,13 @@ fn positions_in(offset: i64, stride: i64, output: i64, extent: i64, base: i64) -
     // Divisible positions repeat with a period that divides `base`: find the first, then count in steps.
     let is_element = |j: i64| (i128::from(offset) + i128::from(j) * i128::from(stride)) % i128::from(base) == 0;
     let candidates = first..=last.min(first.saturating_add(base - 1));
-    let Some(hit) = candidates.clone().find(|&j| is_element(j)) else { return Ok(0) };
-    let period = candidates.skip_while(|&j| j <= hit).find(|&j| is_element(j)).map_or(base, |next| next - hit);
+    let Some(hit) = candidates.clone().find(|&j| is_element(j)) else {
+        return Ok(0);
+    };
+    let period = candidates
+        .skip_while(|&j| j <= hit)
+        .find(|&j| is_element(j))
+        .map_or(base, |next| next - hit);
     Ok((last - hit) / period + 1)
 }
 
@@ -92,7 +115,12 @@ fn window_elements(window: &[WindowDim]) -> i64 {
 }
 
 /// Flops of a window reduction whose function costs `function` per application.
-pub(super) fn reduce_window(instruction: &Instruction, function: &Cost, input: &ArrayShape, result: &ArrayShape) -> f32 {
+pub(super) fn reduce_window(
+    instruction: &Instruction,
+    function: &Cost,
+    input: &ArrayShape,
+    result: &ArrayShape,
+) -> f32 {
     let n = result.n_elements();
     let window = instruction.window();
     let mut wide = window.iter().enumerate().filter(|(_, dim)| dim.size != 1);
@@ -147,7 +175,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(valid_positions(&dim, input, output), Ok(expect), "{dim:?} {input} {output}");
+        assert_eq!(
+            valid_positions(&dim, input, output),
+            Ok(expect),
+            "{dim:?} {input} {output}"
+        );
     }
 
     #[test]
@@ -158,7 +190,13 @@ mod tests {
         check(5, 2, (4, 3), (4, 3), 6, 11);
         check(3, 3, (-1, 0), (6, 1), 7, 12);
         check(1, 1, (0, 0), (1, 1), 0, 4);
-        let huge = WindowDim { size: i64::MAX, stride: 1, base_dilation: 1, window_dilation: 1, ..WindowDim::default() };
+        let huge = WindowDim {
+            size: i64::MAX,
+            stride: 1,
+            base_dilation: 1,
+            window_dilation: 1,
+            ..WindowDim::default()
+        };
         assert_eq!(valid_positions(&huge, 8, 8), Err(Unanalysable));
     }
 }

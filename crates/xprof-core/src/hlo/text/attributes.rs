@@ -1,15 +1,13 @@
 //! The attributes that belong to an opcode, in the order of HLO text.
 
-use std::borrow::Cow;
-
+use super::structured::{scaling_side, sparsity_side};
 use super::writer::Writer;
 use super::{Printer, literal, number, shape, sharding};
 use crate::hlo::attribute::{Attribute, field};
-use crate::hlo::dims::{DotDims, SideConfig, WindowDim};
 use crate::hlo::instruction::Instruction;
 use crate::hlo::module::Computation;
 use crate::hlo::opcode::Opcode;
-use crate::hlo::shape::{PrimitiveType, Shape};
+use crate::hlo::shape::PrimitiveType;
 use crate::hlo::validate::is_partially_ordered;
 
 impl<'m> Printer<'m> {
@@ -23,16 +21,16 @@ impl<'m> Printer<'m> {
                 self.number(i, field::FEATURE_INDEX, "feature_index");
             }
             Opcode::Fft => {
-                let kind = ["FFT", "IFFT", "RFFT", "IRFFT"].get(i.int(field::FFT_TYPE) as usize).unwrap_or(&"FFT");
+                let kind = ["FFT", "IFFT", "RFFT", "IRFFT"]
+                    .get(i.int(field::FFT_TYPE) as usize)
+                    .unwrap_or(&"");
                 self.out.format(format_args!(", fft_type={kind}, fft_length="));
                 self.out.braced(i.ints(field::FFT_LENGTH));
             }
             Opcode::Compare => self.compare(computation, i),
             Opcode::TriangularSolve => self.triangular_solve(i),
-            Opcode::Cholesky => {
-                if i.flat(field::CHOLESKY_OPTIONS).is_some_and(|[lower, ..]| lower != 0) {
-                    self.out.push(", lower=true");
-                }
+            Opcode::Cholesky if i.flat(field::CHOLESKY_OPTIONS).is_some_and(|[lower, ..]| lower != 0) => {
+                self.out.push(", lower=true");
             }
             Opcode::Send | Opcode::SendDone | Opcode::Recv | Opcode::RecvDone => {
                 self.channel(i);
@@ -134,12 +132,12 @@ impl<'m> Printer<'m> {
             }
             Opcode::Rng => {
                 let words = ["rng_invalid", "rng_uniform", "rng_normal"];
-                let word = words.get(i.int(field::DISTRIBUTION) as usize).unwrap_or(&words[0]);
+                let word = words.get(i.int(field::DISTRIBUTION) as usize).unwrap_or(&"");
                 self.out.format(format_args!(", distribution={word}"));
             }
             Opcode::RngBitGenerator => {
                 let words = ["rng_default", "rng_three_fry", "rng_philox"];
-                let word = words.get(i.int(field::RNG_ALGORITHM) as usize).unwrap_or(&words[0]);
+                let word = words.get(i.int(field::RNG_ALGORITHM) as usize).unwrap_or(&"");
                 self.out.format(format_args!(", algorithm={word}"));
             }
             Opcode::RngGetAndUpdateState => self.number(i, field::DELTA, "delta"),
@@ -160,8 +158,12 @@ impl<'m> Printer<'m> {
             Opcode::Domain => self.domain(i),
             Opcode::Shuffle => {
                 self.dimensions(i);
-                self.out.push(", mode=rotate");
-                self.braced(i.rotation(), "shifts");
+                if i.rotation().is_empty() {
+                    self.out.push(", mode=invalid");
+                } else {
+                    self.out.push(", mode=rotate");
+                    self.braced(i.rotation(), "shifts");
+                }
             }
             _ => {}
         }
@@ -200,6 +202,7 @@ impl<'m> Printer<'m> {
             | Opcode::Scan
             | Opcode::Scatter
             | Opcode::Sort => self.callee(i, 0, "to_apply"),
+            Opcode::AsyncUpdate | Opcode::AsyncDone => {}
             _ => self.callees(i, "calls", false),
         }
     }
@@ -212,7 +215,8 @@ impl<'m> Printer<'m> {
     }
 
     fn callees(&mut self, i: &Instruction, key: &str, braces: bool) {
-        self.out.format(format_args!(", {key}={}", if braces { "{" } else { "" }));
+        self.out
+            .format(format_args!(", {key}={}", if braces { "{" } else { "" }));
         for n in 0..i.called.len() {
             self.out.push(if n > 0 { ", " } else { "" });
             if let Some(callee) = self.module.called(i, n) {
@@ -259,9 +263,9 @@ impl<'m> Printer<'m> {
         }
         self.out.push(", output_to_operand_aliasing={");
         self.out.list(", ", i.aliasing(), |out, alias| {
-            spaced(out, &alias.output_index);
+            out.braced(&alias.output_index);
             out.format(format_args!(": ({}, ", alias.operand));
-            spaced(out, &alias.operand_index);
+            out.braced(&alias.operand_index);
             out.push(")");
         });
         self.out.push("}");
@@ -278,9 +282,14 @@ impl<'m> Printer<'m> {
     // === one opcode each ===
 
     fn compare(&mut self, computation: &Computation, i: &Instruction) {
-        self.out.format(format_args!(", direction={}", i.text(field::COMPARISON_DIRECTION)));
+        self.out
+            .format(format_args!(", direction={}", i.text(field::COMPARISON_DIRECTION)));
         let operand = computation.operand(i, 0).and_then(|operand| operand.shape.as_array());
-        let default = if operand.is_some_and(|a| is_partially_ordered(a.element)) { "PARTIAL" } else { "TOTAL" };
+        let default = if operand.is_some_and(|a| is_partially_ordered(a.element)) {
+            "PARTIAL"
+        } else {
+            "TOTAL"
+        };
         let order = match (i.text(field::COMPARISON_ORDER), i.text(field::COMPARISON_TYPE)) {
             ("", "FLOAT") => "PARTIAL",
             ("", "SIGNED" | "UNSIGNED" | "TOTALORDER") => "TOTAL",
@@ -293,8 +302,14 @@ impl<'m> Printer<'m> {
     }
 
     fn triangular_solve(&mut self, i: &Instruction) {
-        let Some([left_side, lower, unit_diagonal, transpose]) = i.flat(field::TRIANGULAR_SOLVE_OPTIONS) else { return };
-        for (key, value) in [("left_side", left_side), ("lower", lower), ("unit_diagonal", unit_diagonal)] {
+        let Some([left_side, lower, unit_diagonal, transpose]) = i.flat(field::TRIANGULAR_SOLVE_OPTIONS) else {
+            return;
+        };
+        for (key, value) in [
+            ("left_side", left_side),
+            ("lower", lower),
+            ("unit_diagonal", unit_diagonal),
+        ] {
             if value != 0 {
                 self.out.format(format_args!(", {key}=true"));
             }
@@ -330,165 +345,60 @@ impl<'m> Printer<'m> {
         });
     }
 
-    fn gather(&mut self, i: &Instruction) {
-        let (dims, keys) = match i.opcode {
-            Opcode::Gather => (
-                i.gather_dims(),
-                ["offset_dims", "collapsed_slice_dims", "start_index_map", "operand_batching_dims", "start_indices_batching_dims"],
-            ),
-            _ => (
-                i.scatter_dims(),
-                [
-                    "update_window_dims",
-                    "inserted_window_dims",
-                    "scatter_dims_to_operand_dims",
-                    "input_batching_dims",
-                    "scatter_indices_batching_dims",
-                ],
-            ),
-        };
-        if let Some(dims) = dims {
-            let lists = [&dims.window, &dims.collapsed, &dims.index_map, &dims.operand_batching, &dims.indices_batching];
-            for (n, (key, list)) in keys.into_iter().zip(lists).enumerate() {
-                if n < 3 || !list.is_empty() {
-                    self.braced(list, key);
-                }
-            }
-            self.out.format(format_args!(", index_vector_dim={}", dims.index_vector_dim));
-        }
-        if i.opcode == Opcode::Gather {
-            self.braced(i.ints(field::GATHER_SLICE_SIZES), "slice_sizes");
-        }
-        self.flag(i, field::INDICES_ARE_SORTED, "indices_are_sorted");
-        if i.opcode == Opcode::Scatter {
-            self.flag(i, field::UNIQUE_INDICES, "unique_indices");
-        }
-    }
-
-    fn dot_dims(&mut self, dims: &DotDims, ragged: bool) {
-        if !dims.lhs_batch.is_empty() {
-            self.braced(&dims.lhs_batch, "lhs_batch_dims");
-        }
-        self.braced(&dims.lhs_contracting, "lhs_contracting_dims");
-        if !dims.rhs_batch.is_empty() {
-            self.braced(&dims.rhs_batch, "rhs_batch_dims");
-        }
-        self.braced(&dims.rhs_contracting, "rhs_contracting_dims");
-        if ragged {
-            for (list, key) in [(&dims.lhs_ragged, "lhs_ragged_dims"), (&dims.rhs_group, "rhs_group_dims")] {
-                if !list.is_empty() {
-                    self.braced(list, key);
-                }
-            }
-        }
-    }
-
-    fn precision(&mut self, i: &Instruction, n_operands: usize) {
-        let Some(precision) = i.precision() else { return };
-        let words = ["default", "high", "highest"];
-        let at = |n: usize| precision.operands.get(n).copied().unwrap_or(0);
-        if (0..n_operands).any(|n| at(n) != 0) {
-            self.out.push(", operand_precision={");
-            self.out.list(",", 0..n_operands, |out, n| out.push(words.get(at(n) as usize).unwrap_or(&words[0])));
-            self.out.push("}");
-        }
-        if let Some(name) = algorithm(precision.algorithm) {
-            self.out.format(format_args!(", algorithm={name}"));
-        }
-    }
-
-    fn window(&mut self, i: &Instruction) {
-        if !i.window().is_empty() {
-            self.out.push(", window={");
-            window(&mut self.out, i.window());
-            self.out.push("}");
-        }
-    }
-
-    fn convolution(&mut self, i: &Instruction) {
-        self.window(i);
-        if i.conv_dims().is_some() {
-            self.dim_labels(i);
-        }
-        if i.feature_group_count() != 1 {
-            self.out.format(format_args!(", feature_group_count={}", i.feature_group_count()));
-        }
-        if i.batch_group_count() != 1 {
-            self.out.format(format_args!(", batch_group_count={}", i.batch_group_count()));
-        }
-    }
-
-    fn dim_labels(&mut self, i: &Instruction) {
-        let Some(d) = i.conv_dims() else { return };
-        self.out.push(", dim_labels=");
-        labels(&mut self.out, [('b', d.input_batch), ('f', d.input_feature)], &d.input_spatial);
-        self.out.push("_");
-        labels(&mut self.out, [('i', d.kernel_input_feature), ('o', d.kernel_output_feature)], &d.kernel_spatial);
-        self.out.push("->");
-        labels(&mut self.out, [('b', d.output_batch), ('f', d.output_feature)], &d.output_spatial);
-    }
-
-    fn sides(&mut self, key: &str, sides: &[Option<SideConfig>; 2], one: fn(&mut Writer, &SideConfig)) {
-        self.out.format(format_args!(", {key}={{"));
-        let set = ["lhs", "rhs"].into_iter().zip(sides).filter_map(|(name, side)| Some((name, side.as_ref()?)));
-        self.out.list(" ", set, |out, (name, side)| {
-            out.format(format_args!("{name}={{"));
-            one(out, side);
-            out.push("}");
-        });
-        self.out.push("}");
-    }
-
     fn custom_call(&mut self, i: &Instruction) {
+        if i.window().is_empty() && i.attributes.iter().any(|a| matches!(a, Attribute::Window(_))) {
+            self.out.push(", window={}");
+        }
         self.convolution(i);
         self.precision(i, i.operands.len());
         match i.int(field::PADDING_TYPE) {
+            0 => {}
             1 => self.out.push(", padding_type=PADDING_VALID"),
             2 => self.out.push(", padding_type=PADDING_SAME"),
-            _ => {}
+            _ => self.out.push(", padding_type="),
         }
         self.out.push(", custom_call_target=");
         self.out.quoted(i.text(field::CUSTOM_CALL_TARGET).as_bytes());
         if i.flag(field::CONSTRAIN_LAYOUT) {
             self.out.push(", operand_layout_constraints={");
-            self.out.list(", ", i.operand_shapes(), |out, s| shape::shape(out, s, true));
+            self.out
+                .list(", ", i.operand_shapes(), |out, s| shape::shape(out, s, true));
             self.out.push("}");
         }
         self.flag(i, field::HAS_SIDE_EFFECT, "custom_call_has_side_effect");
         if let Some(value) = i.literal() {
             self.out.push(", literal=");
-            let is_large = matches!(&*value.shape, Shape::Array(array) if array.n_elements() > 10);
-            shape::shape(&mut self.out, &value.shape, true);
-            self.out.push(" ");
-            if is_large && !self.options.large_constants {
-                self.out.push("{...}");
-            } else {
-                literal::literal(&mut self.out, value);
-            }
+            literal::literal_with_shape(&mut self.out, value);
         }
         self.aliasing(i);
         match i.int(field::CUSTOM_CALL_SCHEDULE) {
+            0 => {}
             1 => self.out.push(", schedule=SCHEDULE_LATEST"),
             2 => self.out.push(", schedule=SCHEDULE_EARLIEST"),
-            _ => {}
+            _ => self.out.push(", schedule="),
         }
-        let version: Cow<'static, str> = match i.int(field::API_VERSION) {
-            0 => "API_VERSION_UNSPECIFIED".into(),
+        let version = match i.int(field::API_VERSION) {
+            0 => "API_VERSION_UNSPECIFIED",
             1 => return,
-            2 => "API_VERSION_STATUS_RETURNING".into(),
-            3 => "API_VERSION_STATUS_RETURNING_UNIFIED".into(),
-            4 => "API_VERSION_TYPED_FFI".into(),
-            other => other.to_string().into(),
+            2 => "API_VERSION_STATUS_RETURNING",
+            3 => "API_VERSION_STATUS_RETURNING_UNIFIED",
+            4 => "API_VERSION_TYPED_FFI",
+            _ => "",
         };
         self.out.format(format_args!(", api_version={version}"));
     }
 
     fn parameter_replication(&mut self, i: &Instruction) {
-        let replicated = i.attributes.iter().any(|a| matches!(a, Attribute::Ints(field::PARAMETER_REPLICATION, _)));
+        let replicated = i
+            .attributes
+            .iter()
+            .any(|a| matches!(a, Attribute::Ints(field::PARAMETER_REPLICATION, _)));
         if replicated {
             self.out.push(", parameter_replication={");
             let flags = i.ints(field::PARAMETER_REPLICATION);
-            self.out.list(",", flags, |out, &flag| out.push(if flag == 0 { "false" } else { "true" }));
+            self.out.list(",", flags, |out, &flag| {
+                out.push(if flag == 0 { "false" } else { "true" });
+            });
             self.out.push("}");
         }
     }
@@ -503,10 +413,14 @@ impl<'m> Printer<'m> {
     fn domain(&mut self, i: &Instruction) {
         self.out.push(", domain={kind=\"sharding\"");
         // The names are those of the instruction's two sides, the other way around than in the proto.
-        for (key, side) in [("entry", field::DOMAIN_EXIT_SHARDING), ("exit", field::DOMAIN_ENTRY_SHARDING)] {
-            if let Some(value) = i.sharding_field(side) {
-                self.out.format(format_args!(", {key}="));
-                sharding::sharding(&mut self.out, value);
+        for (key, side) in [
+            ("entry", field::DOMAIN_EXIT_SHARDING),
+            ("exit", field::DOMAIN_ENTRY_SHARDING),
+        ] {
+            self.out.format(format_args!(", {key}="));
+            match i.sharding_field(side) {
+                Some(value) => sharding::sharding(&mut self.out, value),
+                None => self.out.push("{}"),
             }
         }
         self.out.push("}");
@@ -517,83 +431,4 @@ impl<'m> Printer<'m> {
 fn branches_on_bool(computation: &Computation, i: &Instruction) -> bool {
     let index = computation.operand(i, 0).and_then(|index| index.shape.as_array());
     index.is_some_and(|array| array.element == PrimitiveType::Pred)
-}
-
-/// Appends `{0, 1}`.
-fn spaced(out: &mut Writer, index: &[i64]) {
-    out.push("{");
-    out.list(", ", index, |out, &at| out.int(at));
-    out.push("}");
-}
-
-/// Appends the labels of one array's dimensions in their order.
-fn labels(out: &mut Writer, named: [(char, i64); 2], spatial: &[i64]) {
-    let n = spatial.len() + 2;
-    let mut row = vec![String::from("?"); n];
-    let spatial = spatial.iter().enumerate().map(|(at, &dim)| (at.to_string(), dim));
-    for (label, dim) in spatial.chain(named.map(|(label, dim)| (label.to_string(), dim))) {
-        if let Some(place) = usize::try_from(dim).ok().and_then(|dim| row.get_mut(dim)) {
-            *place = label;
-        }
-    }
-    row.iter().for_each(|label| out.push(label));
-}
-
-/// Appends the parts of a window that differ from the usual.
-fn window(out: &mut Writer, dims: &[WindowDim]) {
-    out.push("size=");
-    out.list("x", dims, |out, dim| out.int(dim.size));
-    let mut part = |key: &str, differs: fn(&WindowDim) -> bool, one: fn(&mut Writer, &WindowDim)| {
-        if dims.iter().any(differs) {
-            out.format(format_args!(" {key}="));
-            out.list("x", dims, one);
-        }
-    };
-    part("stride", |d| d.stride != 1, |out, d| out.int(d.stride));
-    let pad = |out: &mut Writer, d: &WindowDim| out.format(format_args!("{}_{}", d.padding_low, d.padding_high));
-    part("pad", |d| d.padding_low != 0 || d.padding_high != 0, pad);
-    part("lhs_dilate", |d| d.base_dilation != 1, |out, d| out.int(d.base_dilation));
-    part("rhs_dilate", |d| d.window_dilation != 1, |out, d| out.int(d.window_dilation));
-    part("rhs_reversal", |d| d.reversed, |out, d| out.int(i64::from(d.reversed)));
-}
-
-fn sparsity_side(out: &mut Writer, side: &SideConfig) {
-    let [num_non_zero, block_size, dimension, stride, idx] = side.numbers.map(|n| n.unwrap_or(0));
-    out.format(format_args!(
-        "sparsity={num_non_zero}x{block_size} dimension={dimension} stride={stride} idx={idx}"
-    ));
-}
-
-fn scaling_side(out: &mut Writer, side: &SideConfig) {
-    let [scale_idx, zero_idx, ..] = side.numbers;
-    out.format(format_args!("scale_idx={}", scale_idx.unwrap_or(0)));
-    if let Some(zero) = zero_idx {
-        out.format(format_args!(" zero_idx={zero}"));
-    }
-    for (key, list) in ["strides", "steps"].into_iter().zip(&side.lists) {
-        out.format(format_args!(" {key}="));
-        out.list("x", list, |out, &n| out.int(n));
-    }
-}
-
-/// The word for a multiplication algorithm.
-fn algorithm(number: i64) -> Option<&'static str> {
-    const WORDS: [&str; 15] = [
-        "dot_any_f8_any_f8_f32",
-        "dot_any_f8_any_f8_f32_fast_accum",
-        "dot_f16_f16_f16",
-        "dot_f16_f16_f32",
-        "dot_bf16_bf16_bf16",
-        "dot_bf16_bf16_f32",
-        "dot_bf16_bf16_f32_x3",
-        "dot_bf16_bf16_f32_x6",
-        "dot_tf32_tf32_f32",
-        "dot_tf32_tf32_f32_x3",
-        "dot_f32_f32_f32",
-        "dot_f64_f64_f64",
-        "dot_bf16_bf16_f32_x9",
-        "dot_any_any_f32",
-        "dot_any_any_any",
-    ];
-    WORDS.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
 }

@@ -17,7 +17,7 @@ impl Printer<'_> {
         self.channel(instruction);
         self.out.push(", replica_groups=");
         match instruction.replica_groups() {
-            Some(groups) => replica_groups(&mut self.out, groups),
+            Some(groups) => replica_groups(&mut self.out, &groups),
             None => self.out.push("{}"),
         }
         if with_layout_constraint {
@@ -68,7 +68,8 @@ impl Printer<'_> {
     fn permute(&mut self, computation: &Computation, instruction: &Instruction) {
         self.channel(instruction);
         self.out.push(", source_target_pairs={");
-        self.out.list(",", instruction.source_targets(), |out, pair| out.braced(pair));
+        self.out
+            .list(",", instruction.source_targets(), |out, pair| out.braced(pair));
         self.out.push("}");
         let sizes = instruction.ints(field::DYNAMIC_SLICE_SIZES);
         if sizes.is_empty() {
@@ -96,13 +97,20 @@ fn replica_groups(out: &mut Writer, groups: &ReplicaGroups) {
             out.list(",", groups, |out, group| out.braced(group));
             out.push("}");
         }
-        ReplicaGroups::Iota { n_groups, group_size, reshape_dims, transpose_perm } => {
+        ReplicaGroups::Iota {
+            n_groups,
+            group_size,
+            reshape_dims,
+            transpose_perm,
+        } => {
             out.format(format_args!("[{n_groups},{group_size}]"));
-            let all = [n_groups.saturating_mul(*group_size)];
-            let reshape = if reshape_dims.is_empty() { &all[..] } else { reshape_dims.as_slice() };
-            let identity: Vec<i64> = (0..reshape.len() as i64).collect();
-            let perm = if transpose_perm.is_empty() { &identity[..] } else { transpose_perm.as_slice() };
-            if let Ok(TileOrder::Strided(dims)) = TileOrder::from_iota(reshape, perm) {
+            let identity: Vec<i64> = (0..reshape_dims.len() as i64).collect();
+            let perm = if transpose_perm.is_empty() {
+                &identity[..]
+            } else {
+                transpose_perm.as_slice()
+            };
+            if let Ok(TileOrder::Strided(dims)) = TileOrder::from_iota(reshape_dims, perm) {
                 sharding::iota(out, &dims);
             }
         }
@@ -128,7 +136,10 @@ mod tests {
     #[test]
     fn prints_groups() {
         check(&ReplicaGroups::List(vec![]), "{}");
-        check(&ReplicaGroups::List(vec![[0, 1].as_slice().into(), [2].as_slice().into()]), "{{0,1},{2}}");
+        check(
+            &ReplicaGroups::List(vec![[0, 1].as_slice().into(), [2].as_slice().into()]),
+            "{{0,1},{2}}",
+        );
         let iota = |reshape: &[i64], perm: &[i64]| ReplicaGroups::Iota {
             n_groups: 2,
             group_size: 4,

@@ -2,20 +2,20 @@
 
 use super::strings::json_or_quoted;
 use super::writer::Writer;
-use super::{Printer, number, sharding};
+use super::{Printer, number, shape, sharding};
 use crate::hlo::attribute::{Attribute, field};
 use crate::hlo::dims::{OriginalElement, OriginalValue, ResultAccuracy};
 use crate::hlo::instruction::Instruction;
 use crate::hlo::metadata::{Metadata, Payload};
 use crate::hlo::module::Computation;
+use crate::hlo::opcode::Opcode;
+use crate::hlo::shape::Shape;
+use crate::hlo::sharding::ShardingKind;
 
 impl Printer<'_> {
     /// Everything behind the called computations. `frontend` is the instruction whose frontend attributes are shown.
     pub(super) fn extras(&mut self, computation: &Computation, instruction: &Instruction) {
-        if let Some(sharding) = instruction.sharding_field(field::SHARDING) {
-            self.out.push(", sharding=");
-            sharding::sharding(&mut self.out, sharding);
-        }
+        self.sharding(instruction);
         self.frontend(instruction);
         if self.options.control_predecessors && !instruction.predecessors.is_empty() {
             self.out.push(", control-predecessors={");
@@ -43,6 +43,24 @@ impl Printer<'_> {
         }
     }
 
+    /// The sharding. One that is meant for all parts of a tuple is shown for each.
+    pub(super) fn sharding(&mut self, instruction: &Instruction) {
+        let Some(sharding) = instruction.sharding_field(field::SHARDING) else {
+            return;
+        };
+        self.out.push(", sharding=");
+        match &*instruction.shape {
+            Shape::Tuple(_) if sharding.kind != ShardingKind::Tuple => {
+                let parts = instruction.shape.leaves().len().max(1);
+                self.out.push("{");
+                shape::elements(&mut self.out, 0..parts, |out, _| sharding::sharding(out, sharding));
+                self.out.push("}");
+            }
+            _ => sharding::sharding(&mut self.out, sharding),
+        }
+    }
+
+    /// Attributes that the framework attached.
     pub(super) fn frontend(&mut self, instruction: &Instruction) {
         let attributes = instruction.frontend_attributes();
         if attributes.is_empty() {
@@ -57,12 +75,18 @@ impl Printer<'_> {
         self.out.push("}");
     }
 
-    fn statistics(&mut self, instruction: &Instruction) {
-        let Some(statistics) = instruction.statistics() else { return };
+    /// Recorded statistics.
+    pub(super) fn statistics(&mut self, instruction: &Instruction) {
+        let Some(statistics) = instruction.statistics() else {
+            return;
+        };
         if statistics.values.is_empty() {
             return;
         }
-        self.out.format(format_args!(", statistics={{visualizing_index={}", statistics.visualizing_index));
+        self.out.format(format_args!(
+            ", statistics={{visualizing_index={}",
+            statistics.visualizing_index
+        ));
         for (name, value) in &statistics.values {
             self.out.format(format_args!(",{name}="));
             number::general(&mut self.out, *value, 6);
@@ -70,7 +94,11 @@ impl Printer<'_> {
         self.out.push("}");
     }
 
-    fn accuracy(&mut self, instruction: &Instruction) {
+    /// Demanded accuracy.
+    pub(super) fn accuracy(&mut self, instruction: &Instruction) {
+        if !has_accuracy(instruction.opcode) {
+            return;
+        }
         match instruction.result_accuracy() {
             Some(ResultAccuracy::Mode(1)) => self.out.push(", result_accuracy={mode=highest}"),
             Some(&ResultAccuracy::Tolerance(atol, rtol, ulps)) => {
@@ -87,7 +115,12 @@ impl Printer<'_> {
     /// Where the instruction comes from.
     /// The number of the stack frame is that of the proto; whoever prints whole modules renumbers frames first.
     fn metadata(&mut self, metadata: &Metadata) {
-        let texts = [metadata.op_type, metadata.op_name, metadata.source_file, metadata.scheduling_name];
+        let texts = [
+            metadata.op_type,
+            metadata.op_name,
+            metadata.source_file,
+            metadata.scheduling_name,
+        ];
         if texts.iter().all(|text| text.is_empty()) && metadata.stack_frame_id == 0 && metadata.payload.is_none() {
             return;
         }
@@ -164,6 +197,33 @@ impl<'m> Printer<'m> {
     }
 }
 
+/// Whether an operation is computed by approximation, so that an accuracy can be demanded of it.
+fn has_accuracy(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::Acos
+            | Opcode::Acosh
+            | Opcode::Asin
+            | Opcode::Asinh
+            | Opcode::Atanh
+            | Opcode::Cbrt
+            | Opcode::Cosh
+            | Opcode::Cosine
+            | Opcode::Erf
+            | Opcode::Exponential
+            | Opcode::ExponentialMinusOne
+            | Opcode::Log
+            | Opcode::LogPlusOne
+            | Opcode::Logistic
+            | Opcode::Rsqrt
+            | Opcode::Sine
+            | Opcode::Sinh
+            | Opcode::Sqrt
+            | Opcode::Tan
+            | Opcode::Tanh
+    )
+}
+
 /// Puts a space between items.
 struct Items {
     first: bool,
@@ -185,7 +245,10 @@ fn without_empty_queues(config: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     let mut kept = Vec::new();
     let mut done = 0;
     let mut from = 0;
-    while let Some(at) = config.get(from..).and_then(|rest| rest.windows(KEY.len()).position(|w| w == KEY)) {
+    while let Some(at) = config
+        .get(from..)
+        .and_then(|rest| rest.windows(KEY.len()).position(|w| w == KEY))
+    {
         let start = from + at;
         from = start + KEY.len();
         if let Some(end) = empty_list_end(config, from) {
@@ -216,15 +279,17 @@ fn empty_list_end(config: &[u8], mut at: usize) -> Option<usize> {
 }
 
 fn original_value(out: &mut Writer, origin: &OriginalValue) {
-    if origin.is_synthetic_call {
-        return out.push("[synthetic_call]");
+    let mut elements: Vec<&OriginalElement> = origin.elements.iter().filter(|_| !origin.is_synthetic_call).collect();
+    elements.sort_by(|a, b| a.index.cmp(&b.index));
+    original_node(out, &elements, 0);
+    if let Some(note) = &origin.note {
+        out.format(format_args!(",[\"{note}\"]"));
     }
-    original_node(out, &origin.elements, 0);
 }
 
-/// Prints the elements below one index prefix of `depth` numbers, which they all share.
+/// Prints the elements below one index prefix of `depth` numbers, which they all share; they are sorted by index.
 /// The depth of the recursion is bounded by the length of an index, and cut at 64.
-fn original_node(out: &mut Writer, elements: &[OriginalElement], depth: usize) {
+fn original_node(out: &mut Writer, elements: &[&OriginalElement], depth: usize) {
     if let [leaf] = elements
         && leaf.index.len() <= depth
     {
@@ -240,13 +305,24 @@ fn original_node(out: &mut Writer, elements: &[OriginalElement], depth: usize) {
         }
         return;
     }
+    let branch = |element: &OriginalElement| element.index.get(depth).copied().unwrap_or(0);
+    let n = elements
+        .last()
+        .map_or(0, |last| branch(last).saturating_add(1))
+        .min(MAX_BRANCHES);
     out.push("(");
     if depth < 64 {
-        let same_branch = |a: &OriginalElement, b: &OriginalElement| a.index.get(depth) == b.index.get(depth);
-        out.list(", ", elements.chunk_by(same_branch), |out, part| original_node(out, part, depth + 1));
+        out.list(", ", 0..n, |out, at| {
+            let start = elements.partition_point(|element| branch(element) < at);
+            let end = elements.partition_point(|element| branch(element) <= at);
+            original_node(out, elements.get(start..end).unwrap_or_default(), depth + 1);
+        });
     }
     out.push(")");
 }
+
+/// No tuple has more elements than this; an index beyond is damage.
+const MAX_BRANCHES: i64 = 1 << 16;
 
 #[cfg(test)]
 mod tests {
@@ -260,8 +336,14 @@ mod tests {
     fn drops_empty_queue_lists() {
         check(r#"{"wait_on_operation_queues":[],"a":1}"#, r#"{"a":1}"#);
         check(r#"{"wait_on_operation_queues" : [ ] ,"a":1}"#, r#"{"a":1}"#);
-        check(r#"{"wait_on_operation_queues":[1],"a":1}"#, r#"{"wait_on_operation_queues":[1],"a":1}"#);
-        check(r#"{"a":1,"wait_on_operation_queues":[]}"#, r#"{"a":1,"wait_on_operation_queues":[]}"#);
+        check(
+            r#"{"wait_on_operation_queues":[1],"a":1}"#,
+            r#"{"wait_on_operation_queues":[1],"a":1}"#,
+        );
+        check(
+            r#"{"a":1,"wait_on_operation_queues":[]}"#,
+            r#"{"a":1,"wait_on_operation_queues":[]}"#,
+        );
         check("", "");
     }
 
@@ -273,12 +355,22 @@ mod tests {
         };
         for (elements, expect) in [
             (vec![leaf(&[], "neg.5", &[])], r#"{"neg.5"}"#),
-            (vec![leaf(&[0], "a", &[1, 0]), leaf(&[1], "b", &[])], r#"({"a" {1,0}}, {"b"})"#),
+            (
+                vec![leaf(&[0], "a", &[1, 0]), leaf(&[1], "b", &[])],
+                r#"({"a" {1,0}}, {"b"})"#,
+            ),
             (vec![OriginalElement::default()], "{}"),
             (vec![], "()"),
+            (vec![leaf(&[1], "b", &[])], r#"((), {"b"})"#),
         ] {
             let mut out = Writer::new(100);
-            original_value(&mut out, &OriginalValue { elements, is_synthetic_call: false });
+            original_value(
+                &mut out,
+                &OriginalValue {
+                    elements,
+                    ..OriginalValue::default()
+                },
+            );
             assert_eq!(out.finish(), expect);
         }
     }

@@ -1,6 +1,7 @@
 //! Values of constants as text.
 
 use super::number;
+use super::shape;
 use super::writer::Writer;
 use crate::hlo::literal::Literal;
 use crate::hlo::proto::Ints;
@@ -20,9 +21,25 @@ pub(crate) fn literal(out: &mut Writer, value: &Literal) {
     }
 }
 
+/// Appends a literal with all its elements and with the shape before each array.
+pub(crate) fn literal_with_shape(out: &mut Writer, value: &Literal) {
+    if matches!(&*value.shape, Shape::Tuple(_)) {
+        out.push("( ");
+        out.list(", ", &value.elements, literal_with_shape);
+        return out.push(" )");
+    }
+    shape::shape(out, &value.shape, true);
+    out.push(" ");
+    literal(out, value);
+}
+
 fn array_literal(out: &mut Writer, value: &Literal, array: &ArrayShape) {
     let numbers = value.numbers();
-    let printer = Elements { array, numbers: &numbers, strides: strides(array) };
+    let printer = Elements {
+        array,
+        numbers: &numbers,
+        strides: strides(array),
+    };
     printer.level(out, 0, 0, 0);
 }
 
@@ -67,17 +84,23 @@ impl Elements<'_> {
             out.list(", ", 0..size, |out, i| self.element(out, place(i)));
             return out.push(if spaced { " }" } else { "}" });
         }
-        out.push("{");
+        out.push("{ ");
         if rank > 3 && dim > 0 {
-            out.format(format_args!(" /*i{}={index}*/", dim - 1));
+            out.format(format_args!("/*i{}={index}*/", dim - 1));
+            out.push(if size > 0 { " " } else { "" });
         }
-        out.push(" ");
         out.list(", ", 0..size, |out, i| self.level(out, dim + 1, i, place(i)));
         out.push(" }");
     }
 
     fn element(&self, out: &mut Writer, offset: i64) {
-        let at = |n: i64| usize::try_from(n).ok().and_then(|n| self.numbers.get(n)).copied().unwrap_or(0);
+        let at = |n: i64| {
+            usize::try_from(n)
+                .ok()
+                .and_then(|n| self.numbers.get(n))
+                .copied()
+                .unwrap_or(0)
+        };
         let element = self.array.element;
         if element.is_complex() {
             out.push("(");
@@ -86,7 +109,11 @@ impl Elements<'_> {
             number::element(out, element, at(offset.saturating_mul(2).saturating_add(1)));
             out.push(")");
         } else if element == PrimitiveType::Pred {
-            let words = if self.array.dims.is_empty() { ["false", "true"] } else { ["0", "1"] };
+            let words = if self.array.dims.is_empty() {
+                ["false", "true"]
+            } else {
+                ["0", "1"]
+            };
             out.push(words[usize::from(at(offset) != 0)]);
         } else if element.is_integral() {
             integer(out, element, at(offset));
@@ -113,8 +140,20 @@ mod tests {
 
     fn check(dims: &[u8], order: &[u8], values: &[u8], expect: &str) {
         let layout = [&[0x0a, order.len() as u8][..], order].concat();
-        let shape = [&[0x10, 4, 0x1a, dims.len() as u8][..], dims, &[0x2a, layout.len() as u8], &layout].concat();
-        let proto = [&[0x0a, shape.len() as u8][..], &shape, &[0x22, values.len() as u8], values].concat();
+        let shape = [
+            &[0x10, 4, 0x1a, dims.len() as u8][..],
+            dims,
+            &[0x2a, layout.len() as u8],
+            &layout,
+        ]
+        .concat();
+        let proto = [
+            &[0x0a, shape.len() as u8][..],
+            &shape,
+            &[0x22, values.len() as u8],
+            values,
+        ]
+        .concat();
         let owner = Bytes::from(proto);
         let mut out = Writer::new(1000);
         literal(&mut out, &Literal::from_proto(&owner, &owner).expect("valid"));

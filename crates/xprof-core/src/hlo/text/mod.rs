@@ -12,6 +12,7 @@ mod number;
 mod shape;
 mod sharding;
 mod strings;
+mod structured;
 mod writer;
 
 use super::metadata::Span;
@@ -95,7 +96,11 @@ pub struct Printer<'m> {
 impl<'m> Printer<'m> {
     /// A printer whose text ends at `limit` bytes.
     pub fn new(module: &'m HloModule, options: PrintOptions, limit: usize) -> Self {
-        Self { module, options, out: Writer::new(limit) }
+        Self {
+            module,
+            options,
+            out: Writer::new(limit),
+        }
     }
 
     /// What was printed.

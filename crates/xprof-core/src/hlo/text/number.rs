@@ -14,7 +14,9 @@ pub(crate) fn general(out: &mut Writer, value: f64, digits: usize) {
     let digits = digits.max(1);
     // The exponent after rounding decides between the two notations.
     let scientific = format!("{:.*e}", digits - 1, value);
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return };
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return;
+    };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if exponent < -4 || exponent >= digits as i32 {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -27,24 +29,36 @@ pub(crate) fn general(out: &mut Writer, value: f64, digits: usize) {
 
 /// Without trailing zeros of the fraction.
 fn trim(number: &str) -> &str {
-    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+    if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    }
 }
 
 /// Appends an `f32`: six digits if they are enough to read the same number back, else nine.
 pub(crate) fn float32(out: &mut Writer, value: f32) {
-    shortest(out, f64::from(value), [6, 9], |text| text.parse::<f32>().is_ok_and(|back| back == value));
+    shortest(out, f64::from(value), [6, 9], |text| {
+        text.parse::<f32>().is_ok_and(|back| back == value)
+    });
 }
 
 /// Appends an `f64`: fifteen digits if they are enough to read the same number back, else seventeen.
 pub(crate) fn float64(out: &mut Writer, value: f64) {
-    shortest(out, value, [15, 17], |text| text.parse::<f64>().is_ok_and(|back| back == value));
+    shortest(out, value, [15, 17], |text| {
+        text.parse::<f64>().is_ok_and(|back| back == value)
+    });
 }
 
 fn shortest(out: &mut Writer, value: f64, digits: [usize; 2], reads_back: impl Fn(&str) -> bool) {
     let mut short = Writer::new(64);
     general(&mut short, value, digits[0]);
     let short = short.finish();
-    if value.is_nan() || reads_back(&short) { out.push(&short) } else { general(out, value, digits[1]) }
+    if value.is_nan() || reads_back(&short) {
+        out.push(&short);
+    } else {
+        general(out, value, digits[1]);
+    }
 }
 
 /// What is special about the numbers of a format.
@@ -71,7 +85,7 @@ fn format_of(element: PrimitiveType) -> Option<(u32, u32, i32, Specials, usize)>
         P::F8E3M4 => (3, 4, 3, Specials::Ieee, 3),
         P::F8E4M3Fn => (4, 3, 7, Specials::Finite, 3),
         P::F8E4M3B11Fnuz => (4, 3, 11, Specials::Unsigned, 3),
-        P::F8E5M2Fnuz => (5, 2, 16, Specials::Unsigned, 3),
+        P::F8E5M2Fnuz => (5, 2, 16, Specials::Unsigned, 2),
         P::F8E4M3Fnuz => (4, 3, 8, Specials::Unsigned, 3),
         P::F4E2M1Fn => (2, 1, 1, Specials::None, 2),
         P::F6E3M2Fn => (3, 2, 3, Specials::None, 2),
@@ -94,8 +108,12 @@ pub(crate) fn element(out: &mut Writer, element: PrimitiveType, bits: u64) {
             payload(out, value.is_nan(), bits & ((1 << 52) - 1), 1 << 51);
         }
         PrimitiveType::F8E8M0Fnu => {
-            let value = if bits == 0xff { f64::NAN } else { ((bits as f64) - 127.0).exp2() };
-            general(out, value, 3);
+            let value = if bits == 0xff {
+                f64::NAN
+            } else {
+                ((bits as f64) - 127.0).exp2()
+            };
+            general(out, value, 2);
         }
         other => {
             if let Some(format) = format_of(other) {

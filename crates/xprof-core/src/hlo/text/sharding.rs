@@ -21,7 +21,10 @@ pub(crate) fn sharding(out: &mut Writer, sharding: &OpSharding) {
         leaf(out, &normal(sharding));
     }
     if let Some((id, follows)) = sharding.shard_group {
-        out.format(format_args!(" {} {id}", if follows { "shard_like" } else { "shard_as" }));
+        out.format(format_args!(
+            " {} {id}",
+            if follows { "shard_like" } else { "shard_as" }
+        ));
     }
     out.push("}");
 }
@@ -43,11 +46,21 @@ fn leaf(out: &mut Writer, normal: &Normal) {
                 [ShardingKind::Replicated] => out.push(" last_tile_dim_replicate"),
                 kinds => {
                     out.push(" last_tile_dims={");
-                    out.list(", ", kinds, |out, kind| out.push(kind.name()));
+                    out.list(", ", kinds, |out, kind| out.push(subgroup_name(*kind)));
                     out.push("}");
                 }
             }
         }
+    }
+}
+
+/// The word for a kind of devices inside a tiled sharding; only three kinds make sense there.
+fn subgroup_name(kind: ShardingKind) -> &'static str {
+    match kind {
+        ShardingKind::Replicated | ShardingKind::Maximal | ShardingKind::Manual | ShardingKind::Unreduced => {
+            kind.name()
+        }
+        _ => "error_type.",
     }
 }
 
@@ -70,19 +83,30 @@ pub(crate) fn iota(out: &mut Writer, dims: &[(i64, i64)]) {
 /// Appends `mesh['x'=2,'y'=4]`.
 pub(crate) fn mesh(out: &mut Writer, mesh: &Mesh) {
     out.push("mesh[");
-    out.list(",", &mesh.axes, |out, (name, size)| out.format(format_args!("'{name}'={size}")));
+    out.list(",", &mesh.axes, |out, (name, size)| {
+        out.format(format_args!("'{name}'={size}"));
+    });
     out.push("]");
     if !mesh.device_ids.is_empty() {
         out.push(", device_ids=(");
         out.list(",", &mesh.device_ids, |out, &id| out.int(id));
         out.push(")");
+    } else if let Some((dims, perm)) = mesh.device_iota.as_ref().filter(|(_, perm)| !perm.is_sorted()) {
+        out.push(", device_ids=([");
+        out.list(",", dims, |out, &dim| out.int(dim));
+        out.push("]T(");
+        out.list(",", perm, |out, &at| out.int(at));
+        out.push("))");
     }
 }
 
 /// Appends `{'x','y':(1)2}` without the braces.
 pub(crate) fn axes(out: &mut Writer, mesh: &Mesh, list: &[AxisRef], separator: &str) {
     out.list(separator, list, |out, axis| {
-        let name = usize::try_from(axis.axis).ok().and_then(|at| mesh.axes.get(at)).map_or("", |(name, _)| name);
+        let name = usize::try_from(axis.axis)
+            .ok()
+            .and_then(|at| mesh.axes.get(at))
+            .map_or("", |(name, _)| name);
         out.format(format_args!("'{name}'"));
         if let Some((before, size)) = axis.part {
             out.format(format_args!(":({before}){size}"));
@@ -97,7 +121,8 @@ fn named(out: &mut Writer, named: &NamedSharding) {
     }
     self::mesh(out, mesh);
     out.push(", ");
-    if mesh.axes.is_empty() {
+    let all_axes = [&named.replicated, &named.unreduced, &named.manual];
+    if mesh.axes.is_empty() || (named.dims.is_empty() && all_axes.iter().all(|axes| axes.is_empty())) {
         return out.push("replicated");
     }
     out.push("[");
@@ -115,7 +140,11 @@ fn named(out: &mut Writer, named: &NamedSharding) {
         2 => "unreduced=min",
         _ => "unreduced=",
     };
-    for (word, list) in [("replicated=", &named.replicated), (reduction, &named.unreduced), ("manual=", &named.manual)] {
+    for (word, list) in [
+        ("replicated=", &named.replicated),
+        (reduction, &named.unreduced),
+        ("manual=", &named.manual),
+    ] {
         if !list.is_empty() {
             out.format(format_args!(", {word}{{"));
             axes(out, mesh, list, ", ");
@@ -147,7 +176,10 @@ mod tests {
     fn prints_shardings() {
         check(&OpSharding::default(), "{replicated}");
         check(&tiled(&[2, 2], &[0, 1, 2, 3]), "{devices=[2,2]0,1,2,3}");
-        let partial = OpSharding { replicate_last: true, ..tiled(&[2, 1, 2], &[1, 0, 2, 3]) };
+        let partial = OpSharding {
+            replicate_last: true,
+            ..tiled(&[2, 1, 2], &[1, 0, 2, 3])
+        };
         check(&partial, "{devices=[2,1,2]0,1,2,3 last_tile_dim_replicate}");
         let iota = OpSharding {
             iota_reshape: [2, 2, 2].as_slice().into(),
@@ -156,10 +188,19 @@ mod tests {
             shard_group: Some((7, true)),
             ..tiled(&[2, 1, 4], &[])
         };
-        check(&iota, "{devices=[2,1,4]<=[4,2]T(1,0) last_tile_dim_replicate shard_like 7}");
+        check(
+            &iota,
+            "{devices=[2,1,4]<=[4,2]T(1,0) last_tile_dim_replicate shard_like 7}",
+        );
         let tuple = OpSharding {
             kind: ShardingKind::Tuple,
-            tuple: vec![OpSharding::default(), OpSharding { kind: ShardingKind::Unknown, ..OpSharding::default() }],
+            tuple: vec![
+                OpSharding::default(),
+                OpSharding {
+                    kind: ShardingKind::Unknown,
+                    ..OpSharding::default()
+                },
+            ],
             ..OpSharding::default()
         };
         check(&tuple, "{{replicated}, {unknown}}");
@@ -167,16 +208,25 @@ mod tests {
 
     #[test]
     fn prints_mesh_axes() {
-        let mesh = Mesh { axes: vec![("x".into(), 2), ("y".into(), 4)], device_ids: [].as_slice().into() };
+        let mesh = Mesh {
+            axes: vec![("x".into(), 2), ("y".into(), 4)],
+            ..Mesh::default()
+        };
         let x = AxisRef { axis: 0, part: None };
-        let y = AxisRef { axis: 1, part: Some((1, 2)) };
+        let y = AxisRef {
+            axis: 1,
+            part: Some((1, 2)),
+        };
         let named = NamedSharding {
             mesh,
             dims: vec![(vec![x], false), (vec![y], true)],
             replicated: vec![AxisRef { axis: 1, part: None }],
             ..NamedSharding::default()
         };
-        let value = OpSharding { named: Some(Box::new(named)), ..OpSharding::default() };
+        let value = OpSharding {
+            named: Some(Box::new(named)),
+            ..OpSharding::default()
+        };
         check(&value, "{mesh['x'=2,'y'=4], [{'x'}, {'y':(1)2, ?}], replicated={'y'}}");
     }
 }

@@ -1,14 +1,28 @@
-//! The lines of the timeline: those of the file, in the order in which they are shown, and those derived from them.
+//! The lines of the timeline: those of the file, and those derived from them.
 //!
 //! Takes the shared [`Prepared`] and leaves it as it is; gives indices of its lines and new lines beside it.
-//! Only the trace viewer shows derived lines, so they are made when it asks and not by [`Prepared::new`].
+//! Only the trace viewer shows derived lines, so they are made when it asks and not by [`Prepared::new`]
+//! (the `Steps` line of a GPU, which op statistics need too, is made there).
 //! It must not decide how an event is drawn.
 
-use bytestring::ByteString;
+mod gpu;
+mod launches;
+mod levels;
+mod names;
+mod offload;
+mod symbols;
+mod tpu;
 
-use super::Prepared;
+use bytestring::ByteString;
+use rayon::prelude::*;
+
+use self::names::Names;
+use super::{Prepared, planes};
 use crate::xspace::{Event, Line, Plane};
 use crate::{Diag, Result};
+
+/// Id of the first derived line: 0xdeadbeef as a signed number of 32 bits. The others are numbered from here.
+const FIRST_ID: i64 = super::group::STEPS_LINE_ID;
 
 /// What the timeline shows of one host.
 #[derive(Debug)]
@@ -20,7 +34,8 @@ pub struct TimelineLines {
 /// What the timeline shows of one plane.
 #[derive(Debug)]
 pub struct TimelinePlane {
-    /// In the order in which they are shown; lines without events are left out where the reference removes them.
+    /// Lines of the file in its order, then derived ones. Lines without events are left out where the reference
+    /// removes them: on planes of GPUs and TensorCores.
     pub lines: Vec<TimelineLine>,
     /// Holds the names of derived events; it has no lines and no stat metadata.
     names: Plane,
@@ -36,14 +51,9 @@ pub enum TimelineLine {
         /// The id to show, which may be another than [`Line::shown_id`].
         shown_id: i64,
     },
-    /// A line derived from others of the plane.
-    Derived {
-        /// The line, with its groups; it is no line of the prepared plane.
-        line: Line,
-        /// Whether its events have rows of the prepared plane's own metadata, as those of host offload rows do.
-        /// Otherwise their rows belong to [`TimelinePlane`]'s table of names.
-        own_metadata: bool,
-    },
+    /// A line derived from others of the plane, with its groups. It is no line of the prepared plane,
+    /// and its events refer to the names of the [`TimelinePlane`].
+    Derived(Box<Line>),
 }
 
 /// A line with what is needed to read its events.
@@ -65,8 +75,7 @@ impl<'a> ShownLine<'a> {
 
     /// Its events. Name, spans, group id, stats and metadata stats are read as from any other line.
     pub fn events(&self) -> impl ExactSizeIterator<Item = Event<'a>> + use<'a> {
-        let (plane, line) = (self.plane, self.line);
-        line.events(plane)
+        self.line.events(self.plane)
     }
 }
 
@@ -74,29 +83,85 @@ impl TimelinePlane {
     /// The lines of this timeline plane, where `plane` is the prepared plane at the same index.
     pub fn shown<'a>(&'a self, plane: &'a Plane) -> impl Iterator<Item = ShownLine<'a>> + 'a {
         self.lines.iter().filter_map(move |entry| match entry {
-            TimelineLine::Existing { line_idx, shown_id } => {
-                plane.lines.get(*line_idx).map(|line| ShownLine { plane, line, id: *shown_id })
-            }
-            TimelineLine::Derived { line, own_metadata } => {
-                let plane = if *own_metadata { plane } else { &self.names };
-                Some(ShownLine { plane, line, id: line.shown_id() })
-            }
+            TimelineLine::Existing { line_idx, shown_id } => plane.lines.get(*line_idx).map(|line| ShownLine {
+                plane,
+                line,
+                id: *shown_id,
+            }),
+            TimelineLine::Derived(line) => Some(ShownLine {
+                plane: &self.names,
+                line,
+                id: line.shown_id(),
+            }),
         })
+    }
+
+    /// All lines of the plane as the file has them.
+    fn unchanged(plane: &Plane) -> Self {
+        let existing = |(line_idx, line): (usize, &Line)| TimelineLine::Existing {
+            line_idx,
+            shown_id: line.shown_id(),
+        };
+        Self {
+            lines: plane.lines.iter().enumerate().map(existing).collect(),
+            names: plane.empty_sibling(),
+        }
+    }
+
+    /// The lines of the plane that have events, and the derived ones that have.
+    fn with_derived(plane: &Plane, names: Names, derived: Vec<Line>) -> Self {
+        let mut shown = Self::unchanged(plane);
+        shown.lines.retain(|entry| match entry {
+            TimelineLine::Existing { line_idx, .. } => {
+                plane.lines.get(*line_idx).is_some_and(|line| !line.events.is_empty())
+            }
+            TimelineLine::Derived(_) => true,
+        });
+        let derived = derived.into_iter().filter(|line| !line.events.is_empty());
+        shown
+            .lines
+            .extend(derived.map(|line| TimelineLine::Derived(Box::new(line))));
+        shown.names = names.into_plane();
+        shown
     }
 }
 
 /// The lines that the timeline shows.
 pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
-    let mut planes = Vec::with_capacity(prepared.space.planes.len());
-    for plane in &prepared.space.planes {
-        diag.check()?;
-        let lines = plane
-            .lines
-            .iter()
-            .enumerate()
-            .map(|(line_idx, line)| TimelineLine::Existing { line_idx, shown_id: line.shown_id() })
-            .collect();
-        planes.push(TimelinePlane { lines, names: plane.empty_sibling() });
+    let all = &prepared.space.planes;
+    if prepared.already_grouped {
+        return Ok(TimelineLines {
+            planes: all.iter().map(TimelinePlane::unchanged).collect(),
+        });
     }
+    let diag: &Diag = diag;
+    let symbols = symbols::Symbols::new(&prepared.space);
+    let launches = launches::collect(prepared, diag)?;
+    // Launches count devices by their place in the file, whatever their planes are called.
+    let mut n_gpus = 0;
+    let number_gpu = |plane: &Plane| {
+        planes::is_gpu(&plane.name).then(|| {
+            n_gpus += 1;
+            n_gpus - 1
+        })
+    };
+    let gpus: Vec<Option<u64>> = all.iter().map(number_gpu).collect();
+    let planes = all
+        .par_iter()
+        .zip(gpus)
+        .map(|(plane, gpu)| {
+            diag.check()?;
+            if planes::tensor_core(&plane.name).is_some() {
+                tpu::derive(plane, diag)
+            } else if let Some(device) = gpu {
+                gpu::derive(plane, device, &symbols, &launches, &prepared.groups, diag)
+            } else {
+                Ok(TimelinePlane::unchanged(plane))
+            }
+        })
+        .collect::<Result<_>>()?;
     Ok(TimelineLines { planes })
 }
+
+#[cfg(test)]
+mod tests;

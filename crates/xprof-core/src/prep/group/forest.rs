@@ -34,8 +34,16 @@ impl Edges {
         self.0.partition_point(|&(from, _)| from < vertex)
     }
 
+    /// All edges, from and to.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.0.iter().copied()
+    }
+
     fn of(&self, vertex: u32) -> impl Iterator<Item = u32> + '_ {
-        self.0[self.first(vertex)..].iter().take_while(move |&&(from, _)| from == vertex).map(|&(_, to)| to)
+        self.0[self.first(vertex)..]
+            .iter()
+            .take_while(move |&&(from, _)| from == vertex)
+            .map(|&(_, to)| to)
     }
 }
 
@@ -102,7 +110,12 @@ pub(super) struct Ancestors<'a> {
 impl<'a> Ancestors<'a> {
     pub(super) fn new(forest: &'a Forest) -> Self {
         let budget = forest.parent.len().saturating_mul(SEARCH_FACTOR).max(SEARCH_MIN);
-        Self { forest, budget, queue: Vec::new(), seen: FxHashSet::default() }
+        Self {
+            forest,
+            budget,
+            queue: Vec::new(),
+            seen: FxHashSet::default(),
+        }
     }
 
     /// What `found` says of the node itself or of the nearest ancestor for which it says anything.

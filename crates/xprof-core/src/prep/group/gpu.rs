@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::Groups;
 use crate::prep::planes;
+use crate::prep::time_order::{Timed, in_time_order};
 use crate::xspace::schema::line_names;
 use crate::xspace::{AddedValue, Line, NO_GROUP, Plane, StatKind, XSpace};
 use crate::{Diag, Result};
@@ -16,52 +17,57 @@ pub(in crate::prep) const STEPS_LINE_ID: i64 = 0xdead_beef_u32 as i32 as i64;
 
 /// Finishes all GPU planes.
 pub(super) fn run(space: &mut XSpace, groups: &Groups, diag: &Diag) -> Result<()> {
-    space.planes.par_iter_mut().filter(|p| planes::is_gpu(&p.name)).try_for_each(|plane| {
-        diag.check()?;
-        let order = in_time_order(plane);
-        if order.is_empty() {
-            return Ok(());
-        }
-        inherit(plane, &order);
-        diag.check()?;
-        add_steps(plane, &order, groups);
-        Ok(())
-    })
+    space
+        .planes
+        .par_iter_mut()
+        .filter(|p| planes::is_gpu(&p.name))
+        .try_for_each(|plane| {
+            diag.check()?;
+            let order = grouped_in_time_order(plane);
+            if order.is_empty() {
+                return Ok(());
+            }
+            inherit(plane, &order);
+            diag.check()?;
+            add_steps(plane, &order, groups);
+            Ok(())
+        })
 }
 
-/// Line and place of all events of lines that are not derived, by begin, then duration; none if nothing is grouped.
-fn in_time_order(plane: &Plane) -> Vec<(u32, u32)> {
+/// All events of lines that are not derived, in the order of time; none if nothing is grouped.
+fn grouped_in_time_order(plane: &Plane) -> Vec<Timed> {
     let has_groups = |l: &Line| l.groups.is_some() || l.stat_kinds.contains(StatKind::GroupId);
-    if !plane.lines.iter().any(|l| !l.is_derived() && has_groups(l)) {
+    let lines: Vec<usize> = (0..plane.lines.len())
+        .filter(|&l| !plane.lines[l].is_derived())
+        .collect();
+    if !lines.iter().any(|&l| has_groups(&plane.lines[l])) {
         return Vec::new();
     }
-    let mut order: Vec<(u32, u32)> = Vec::new();
-    for (l, line) in plane.lines.iter().enumerate().filter(|(_, l)| !l.is_derived()) {
-        order.extend((0..line.events.len()).map(|i| (l as u32, i as u32)));
-    }
-    order.par_sort_by_key(|&(l, i)| {
-        let events = &plane.lines[l as usize].events;
-        (events.begin_ps[i as usize], events.duration_ps[i as usize])
-    });
-    order
+    let group = |e: &Timed| {
+        plane.lines[e.line as usize]
+            .event(plane, e.idx as usize)
+            .and_then(|e| e.group_id())
+    };
+    in_time_order(plane, &lines, |run| run.iter().any(|e| group(e) != group(&run[0])))
 }
 
 /// An event without a group takes the last one that was seen.
-fn inherit(plane: &mut Plane, order: &[(u32, u32)]) {
+fn inherit(plane: &mut Plane, order: &[Timed]) {
     let mut columns: Vec<Vec<u32>> = plane
         .lines
         .iter()
         .map(|line| match &line.groups {
             _ if line.is_derived() => Vec::new(),
             Some(groups) => groups.clone(),
-            None => {
-                line.events(plane).map(|e| e.group_id().and_then(|g| u32::try_from(g).ok()).unwrap_or(NO_GROUP)).collect()
-            }
+            None => line
+                .events(plane)
+                .map(|e| e.group_id().and_then(|g| u32::try_from(g).ok()).unwrap_or(NO_GROUP))
+                .collect(),
         })
         .collect();
     let mut last = NO_GROUP;
-    for &(l, i) in order {
-        let group = &mut columns[l as usize][i as usize];
+    for event in order {
+        let group = &mut columns[event.line as usize][event.idx as usize];
         if *group == NO_GROUP {
             *group = last;
         } else {
@@ -77,29 +83,37 @@ fn inherit(plane: &mut Plane, order: &[(u32, u32)]) {
 
 /// Adds the line of steps: one event for each run of events of one group in the order of time.
 /// `parity:` groups that interleave have several step events.
-fn add_steps(plane: &mut Plane, order: &[(u32, u32)], groups: &Groups) {
+fn add_steps(plane: &mut Plane, order: &[Timed], groups: &Groups) {
     let mut steps: Vec<(u32, u64, u64)> = Vec::new();
-    for &(l, i) in order {
-        let (line, i) = (&plane.lines[l as usize], i as usize);
-        let group = line.groups.as_ref().map_or(NO_GROUP, |g| g[i]);
+    for event in order {
+        let groups = &plane.lines[event.line as usize].groups;
+        let group = groups.as_ref().map_or(NO_GROUP, |g| g[event.idx as usize]);
         if group == NO_GROUP {
             continue;
         }
-        let end_ps = line.events.end_ps(i);
+        let end_ps = event.begin_ps.wrapping_add(event.duration_ps);
         match steps.last_mut() {
             Some((last, _, last_end_ps)) if *last == group => *last_end_ps = end_ps.max(*last_end_ps),
-            _ => steps.push((group, line.events.begin_ps[i], end_ps)),
+            _ => steps.push((group, event.begin_ps, end_ps)),
         }
     }
     if steps.is_empty() {
         return;
     }
-    let timestamp_ns = plane.lines.iter().filter(|l| !l.is_derived()).map(|l| l.timestamp_ns).min().unwrap_or(0);
+    let timestamp_ns = plane
+        .lines
+        .iter()
+        .filter(|l| !l.is_derived())
+        .map(|l| l.timestamp_ns)
+        .min()
+        .unwrap_or(0);
     let mut rows = rustc_hash::FxHashMap::default();
     let (mut numbers, mut stats) = (Vec::with_capacity(steps.len()), Vec::new());
     let mut line = Line::new(STEPS_LINE_ID, line_names::STEPS, timestamp_ns);
     for (i, (group, begin_ps, end_ps)) in steps.into_iter().enumerate() {
-        let row = *rows.entry(group).or_insert_with(|| plane.add_event_metadata(group.to_string()));
+        let row = *rows
+            .entry(group)
+            .or_insert_with(|| plane.add_event_metadata(group.to_string()));
         line.events.push(row, begin_ps, end_ps.saturating_sub(begin_ps));
         numbers.push(group);
         if let Some(name) = groups.shared_name(i64::from(group)) {

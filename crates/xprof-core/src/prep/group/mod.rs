@@ -7,6 +7,7 @@
 
 mod forest;
 mod gpu;
+mod relations;
 mod scan;
 mod tpu;
 
@@ -14,18 +15,31 @@ use bytestring::ByteString;
 use rustc_hash::FxHashMap;
 
 use self::forest::{Ancestors, NONE, Numbering};
+pub(in crate::prep) use self::gpu::STEPS_LINE_ID;
 use self::scan::{NodeLine, Scan};
 use super::{event_type, planes};
-use crate::xspace::{AddedValue, Event, Line, NO_GROUP, Plane, StatKind, XSpace};
+use crate::xspace::{AddedValue, Event, Line, NO_GROUP, Plane, StatKind, StatValue, XSpace};
 use crate::{Diag, Result};
 
 /// The groups of one host: what belongs to one step, training iteration or request.
 #[derive(Debug, Default)]
 pub struct Groups {
     names: Vec<ByteString>,
+    /// Parent and child, sorted.
+    relations: Vec<(u32, u32)>,
 }
 
 impl Groups {
+    /// The groups that a group led to, ascending: the batches that served a request, say.
+    pub fn children(&self, group_id: i64) -> impl Iterator<Item = i64> + '_ {
+        let parent = u32::try_from(group_id).unwrap_or(NONE);
+        let first = self.relations.partition_point(|r| r.0 < parent);
+        self.relations[first..]
+            .iter()
+            .take_while(move |r| r.0 == parent)
+            .map(|r| i64::from(r.1))
+    }
+
     /// How many there are; their ids are the numbers below this.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -47,7 +61,11 @@ impl Groups {
 
     /// Roughly the bytes of memory held.
     pub(super) fn weight(&self) -> usize {
-        self.names.iter().map(|n| n.len() + size_of::<ByteString>()).sum()
+        self.names
+            .iter()
+            .map(|n| n.len() + size_of::<ByteString>())
+            .sum::<usize>()
+            + self.relations.len() * 8
     }
 }
 
@@ -59,6 +77,7 @@ pub(super) fn run(space: &mut XSpace, diag: &Diag) -> Result<Groups> {
         let scan = scan::scan(space, diag)?;
         let mut named_roots = Vec::new();
         let numbers = number(space, &scan, &mut groups, &mut named_roots);
+        groups.relations = relations::relations(&scan.forest, &numbers);
         diag.check()?;
         let eager = eager_stats(&scan);
         store(space, &scan, &numbers, &groups, named_roots, &eager);
@@ -85,7 +104,7 @@ fn number(space: &XSpace, scan: &Scan, groups: &mut Groups, named_roots: &mut Ve
             }
         }
     }
-    number_cores(space, scan, &mut numbering, &mut ancestors, groups);
+    number_cores(space, scan, &mut numbering, groups);
     numbering.group
 }
 
@@ -119,7 +138,7 @@ fn is_input(space: &XSpace, scan: &Scan, node: u32) -> bool {
         && scan
             .event(space, node)
             .stat(StatKind::Id)
-            .is_some_and(|id| scan.input_ids.binary_search(&id.int_or_uint()).is_ok())
+            .is_some_and(|id| scan.input_ids.binary_search(&id.int()).is_ok())
 }
 
 fn accept(
@@ -134,7 +153,9 @@ fn accept(
     let number = groups.names.len() as u32;
     let (place, _) = scan.place(root);
     let is_implicit = place.groups_tpu || scan.type_of(space, root).is_implicit_root();
-    groups.names.push(group_name(space, scan, ancestors, root, number, is_implicit).into());
+    groups
+        .names
+        .push(group_name(space, scan, ancestors, root, number, is_implicit).into());
     if !is_implicit {
         named_roots.push((root, number));
     }
@@ -153,11 +174,13 @@ fn group_name(
     let mut nearest = |kind| {
         // Most traces lack the stat altogether; then there is nothing to search.
         let known = space.planes.iter().any(|p| p.declares(kind));
-        known.then(|| ancestors.nearest(root, |node| scan.event(space, node).stat(kind))).flatten()
+        known
+            .then(|| ancestors.nearest(root, |node| scan.event(space, node).stat(kind)))
+            .flatten()
     };
     let shown_number = nearest(StatKind::IterNum)
         .or_else(|| nearest(StatKind::StepNum))
-        .map_or(i64::from(number), |v| v.int_or_uint() as i64);
+        .map_or(i64::from(number), StatValue::int);
     if let Some(graph) = nearest(StatKind::GraphType) {
         format!("{} {shown_number}", graph.text())
     } else if is_implicit {
@@ -167,15 +190,21 @@ fn group_name(
     }
 }
 
+/// The name of a group that begins with a core's own step: what its event says itself.
+fn core_group_name(event: &Event<'_>, number: u32) -> ByteString {
+    let stat = |kind| event.stat(kind);
+    let shown_number = stat(StatKind::IterNum)
+        .or_else(|| stat(StatKind::StepNum))
+        .map_or(i64::from(number), StatValue::int);
+    match stat(StatKind::GraphType) {
+        Some(graph) => format!("{} {shown_number}", graph.text()).into(),
+        None => shown_number.to_string().into(),
+    }
+}
+
 /// If nothing on the host led to a TensorCore, the cores' own steps are groups, in lock step:
 /// the first of each core together, then the second of each, and so on.
-fn number_cores(
-    space: &XSpace,
-    scan: &Scan,
-    numbering: &mut Numbering<'_>,
-    ancestors: &mut Ancestors<'_>,
-    groups: &mut Groups,
-) {
+fn number_cores(space: &XSpace, scan: &Scan, numbering: &mut Numbering<'_>, groups: &mut Groups) {
     let is_core = |l: &&NodeLine| l.groups_tpu && planes::tensor_core(&space.planes[l.plane].name).is_some();
     let nodes = |l: &NodeLine| l.base..l.base + l.len;
     let cores = || scan.lines.iter().filter(is_core);
@@ -185,8 +214,11 @@ fn number_cores(
     let first = groups.names.len() as u32;
     for line in cores() {
         for (number, node) in (first..).zip(nodes(line)) {
-            if number as usize == groups.names.len() {
-                groups.names.push(group_name(space, scan, ancestors, node, number, true).into());
+            let name = core_group_name(&scan.event(space, node), number);
+            match groups.names.get_mut(number as usize) {
+                // `parity:` the last core names the group.
+                Some(known) => *known = name,
+                None => groups.names.push(name),
             }
             numbering.propagate(node, number);
         }
@@ -202,7 +234,9 @@ fn eager_stats(scan: &Scan) -> Vec<(u32, bool)> {
     let nearest = forest::nearest_source(&scan.forest, &sources);
     let is_eager = |node: u32| {
         let source = nearest[node as usize];
-        scan.eager.binary_search_by_key(&source, |&(node, _)| node).is_ok_and(|at| !scan.eager[at].1)
+        scan.eager
+            .binary_search_by_key(&source, |&(node, _)| node)
+            .is_ok_and(|at| !scan.eager[at].1)
     };
     scan.executions.iter().map(|&node| (node, is_eager(node))).collect()
 }
@@ -252,7 +286,13 @@ fn merge_groups(plane: &Plane, line: usize, numbers: &[u32]) -> Vec<u32> {
     let of_file = |event: Event<'_>| event.group_id().and_then(|id| u32::try_from(id).ok());
     line.events(plane)
         .zip(numbers)
-        .map(|(event, &number)| if number == NONE { of_file(event).unwrap_or(NO_GROUP) } else { number })
+        .map(|(event, &number)| {
+            if number == NONE {
+                of_file(event).unwrap_or(NO_GROUP)
+            } else {
+                number
+            }
+        })
         .collect()
 }
 

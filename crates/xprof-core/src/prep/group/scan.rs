@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::forest::{self, Edges, Forest, NONE};
 use crate::prep::event_type::{self, EventType};
 use crate::prep::{context, planes};
-use crate::xspace::schema::line_names;
+use crate::xspace::schema::{line_names, plane_names};
 use crate::xspace::{Event, Line, Plane, StatKind, StatValue, XSpace};
 use crate::{Diag, Error, Result};
 
@@ -44,10 +44,10 @@ struct LineFacts {
     producers: Vec<ContextEnd>,
     consumers: Vec<ContextEnd>,
     /// Id, iteration and node.
-    processes: Vec<(u64, u64, u32)>,
-    get_next: Vec<(u64, u64, u32)>,
-    get_next_optional: Vec<(u64, u64, u32)>,
-    input_ids: Vec<u64>,
+    processes: Vec<(i64, i64, u32)>,
+    get_next: Vec<(i64, i64, u32)>,
+    get_next_optional: Vec<(i64, i64, u32)>,
+    input_ids: Vec<i64>,
     /// Correlation id and node.
     launches: Vec<(u64, u32)>,
     kernels: Vec<(u64, u32)>,
@@ -68,7 +68,7 @@ pub(super) struct Scan {
     /// First event of each iteration of TensorFlow's loops, by begin.
     pub loop_roots: Vec<u32>,
     /// Ids of functions of the input pipeline, sorted.
-    pub input_ids: Vec<u64>,
+    pub input_ids: Vec<i64>,
     /// Executions of kernels and operations, which are told whether they ran eagerly.
     pub executions: Vec<u32>,
     pub eager: Vec<(u32, bool)>,
@@ -86,7 +86,11 @@ impl Scan {
     pub(super) fn event<'a>(&self, space: &'a XSpace, node: u32) -> Event<'a> {
         let (place, idx) = self.place(node);
         let plane = &space.planes[place.plane];
-        Event { plane, line: &plane.lines[place.line], idx }
+        Event {
+            plane,
+            line: &plane.lines[place.line],
+            idx,
+        }
     }
 
     /// The type that the name of a node's event implies.
@@ -106,7 +110,12 @@ pub(super) fn grouping_line(plane: &Plane) -> Option<usize> {
     } else {
         return None;
     };
-    names.iter().find_map(|name| plane.lines.iter().position(|l| *l.name == **name && !l.events.is_empty()))
+    names.iter().find_map(|name| {
+        plane
+            .lines
+            .iter()
+            .position(|l| *l.name == **name && !l.events.is_empty())
+    })
 }
 
 /// Scans all lines that take part and connects them.
@@ -114,10 +123,20 @@ pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
     let types = space
         .planes
         .par_iter()
-        .map(|p| if planes::is_tpu(&p.name) { Vec::new() } else { event_type::of_plane(p) })
+        .map(|p| {
+            if planes::is_tpu(&p.name) {
+                Vec::new()
+            } else {
+                event_type::of_plane(p)
+            }
+        })
         .collect();
     let (lines, n_nodes) = node_lines(space)?;
-    let mut scan = Scan { lines, types, ..Scan::default() };
+    let mut scan = Scan {
+        lines,
+        types,
+        ..Scan::default()
+    };
     let (mut parent, mut end) = (vec![NONE; n_nodes], vec![0; n_nodes]);
     let mut work = Vec::with_capacity(scan.lines.len());
     let (mut parent_rest, mut end_rest) = (&mut parent[..], &mut end[..]);
@@ -142,7 +161,11 @@ pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
             }
             let has_async = line.stat_kinds.contains(StatKind::IsAsync);
             let is_async = |i| {
-                has_async && line.event(plane, i).and_then(|e| e.stat(StatKind::IsAsync)).is_some_and(|v| v.int() != 0)
+                has_async
+                    && line
+                        .event(plane, i)
+                        .and_then(|e| e.stat(StatKind::IsAsync))
+                        .is_some_and(|v| v.int() != 0)
             };
             forest::nest(&line.events, place.base, is_async, parent, end);
             Ok(scan_line(plane, line, place.base, &scan.types[place.plane]))
@@ -157,7 +180,13 @@ fn node_lines(space: &XSpace) -> Result<(Vec<NodeLine>, usize)> {
     let mut lines = Vec::new();
     let mut n_nodes = 0usize;
     let mut push = |plane: usize, line: usize, len: usize, groups_tpu| {
-        lines.push(NodeLine { plane, line, base: n_nodes as u32, len: len as u32, groups_tpu });
+        lines.push(NodeLine {
+            plane,
+            line,
+            base: n_nodes as u32,
+            len: len as u32,
+            groups_tpu,
+        });
         n_nodes += len;
     };
     for (p, plane) in space.planes.iter().enumerate() {
@@ -179,75 +208,125 @@ fn check_count(n: usize) -> Result<()> {
     if n < NONE as usize {
         return Ok(());
     }
-    Err(Error::TooLarge { what: "the number of events to group".into(), limit: NONE.to_string() })
+    Err(Error::TooLarge {
+        what: "the number of events to group".into(),
+        limit: NONE.to_string(),
+    })
 }
 
-/// Stats without which an event is only a place in the nesting.
-const CONTEXT_KINDS: [StatKind; 2] = [StatKind::ProducerId, StatKind::ConsumerId];
+/// Stats without which an event is only a place in the nesting, unless its name says more.
+const KINDS: [StatKind; 4] = [
+    StatKind::RootLevel,
+    StatKind::CorrelationId,
+    StatKind::ProducerId,
+    StatKind::ConsumerId,
+];
+
+/// The stats of one event that say how it is connected.
+#[derive(Debug, Default)]
+struct Links {
+    level: Option<i64>,
+    correlation: Option<u64>,
+    producer: (Option<i64>, Option<u64>),
+    consumer: (Option<i64>, Option<u64>),
+    process: Option<u64>,
+    id: Option<i64>,
+    iteration: Option<i64>,
+    is_function: Option<bool>,
+}
+
+impl Links {
+    /// The first stat of each kind counts, but one that preparation set replaces it.
+    fn of(event: &Event<'_>) -> Self {
+        let mut links = Self::default();
+        // Not a `for` loop: iterating from inside is much faster here.
+        event.stats().for_each(|stat| {
+            let (int, number) = (stat.value.int(), stat.value.int_or_uint());
+            match stat.kind {
+                Some(StatKind::RootLevel) => _ = links.level.get_or_insert(int),
+                Some(StatKind::CorrelationId) => _ = links.correlation.get_or_insert(number),
+                Some(StatKind::ProducerType) => _ = links.producer.0.get_or_insert(int),
+                Some(StatKind::ProducerId) => _ = links.producer.1.get_or_insert(number),
+                Some(StatKind::ConsumerType) => _ = links.consumer.0.get_or_insert(int),
+                Some(StatKind::ConsumerId) => _ = links.consumer.1.get_or_insert(number),
+                Some(StatKind::EventProcessId) => _ = links.process.get_or_insert(number),
+                Some(StatKind::Id) => _ = links.id.get_or_insert(int),
+                Some(StatKind::IterNum) => _ = links.iteration.get_or_insert(int),
+                Some(StatKind::IsFunc) => _ = links.is_function.get_or_insert(int != 0),
+                _ => {}
+            }
+        });
+        links
+    }
+}
 
 fn scan_line(plane: &Plane, line: &Line, base: u32, types: &[EventType]) -> LineFacts {
     let mut facts = LineFacts::default();
-    let kinds = &line.stat_kinds;
-    let (has_root, has_correlation) = (kinds.contains(StatKind::RootLevel), kinds.contains(StatKind::CorrelationId));
-    let has_context = kinds.contains_any(&CONTEXT_KINDS);
-    let plane_process = has_context.then(|| process_of(plane)).flatten();
-    let is_host = *plane.name == *crate::xspace::schema::plane_names::HOST_CPU;
+    let linked = line.stat_kinds.contains_any(&KINDS);
+    let plane_process = process_of(plane);
+    let is_host = *plane.name == *plane_names::HOST_CPU;
     for (idx, &row) in line.events.metadata.iter().enumerate() {
-        let event = Event { plane, line, idx };
         let node = base + idx as u32;
         let mut event_type = types.get(row as usize).copied().unwrap_or_default();
-        if has_correlation && event_type == EventType::Unknown && event.stat(StatKind::CorrelationId).is_some() {
-            event_type = if is_host { EventType::KernelLaunch } else { EventType::KernelExecute };
+        if !linked && !event_type.has_facts() {
+            continue;
         }
-        scan_event(&event, event_type, node, &mut facts);
-        let level = if has_root { event.stat(StatKind::RootLevel).map(StatValue::int) } else { None };
-        if let Some(level) = level.or((event_type == EventType::TraceContext).then_some(1)) {
+        let links = Links::of(&Event { plane, line, idx });
+        if event_type == EventType::Unknown && links.correlation.is_some() {
+            event_type = if is_host {
+                EventType::KernelLaunch
+            } else {
+                EventType::KernelExecute
+            };
+        }
+        facts.add_typed(event_type, &links, node);
+        if let Some(level) = links.level.or((event_type == EventType::TraceContext).then_some(1)) {
             facts.roots.push((level, node));
         }
-        if has_context {
-            facts.contexts(&event, plane_process, node);
-        }
+        facts.add_contexts(&links, plane_process, node);
     }
     facts
 }
 
-fn scan_event(event: &Event<'_>, event_type: EventType, node: u32, facts: &mut LineFacts) {
-    let number = |kind| event.stat(kind).map(StatValue::int_or_uint);
-    let iteration = || Some((number(StatKind::Id)?, number(StatKind::IterNum)?, node));
-    match event_type {
-        EventType::ExecutorProcess => facts.processes.extend(iteration()),
-        EventType::IteratorGetNext => facts.get_next.extend(iteration()),
-        EventType::IteratorGetNextAsOptional => facts.get_next_optional.extend(iteration()),
-        EventType::CapturedFunction => facts.input_ids.extend(number(StatKind::Id)),
-        EventType::KernelLaunch => facts.launches.extend(number(StatKind::CorrelationId).map(|c| (c, node))),
-        EventType::KernelExecute => {
-            facts.kernels.extend(number(StatKind::CorrelationId).map(|c| (c, node)));
-            facts.operations.push(node);
-        }
-        EventType::TfOpRun => facts.operations.push(node),
-        EventType::EagerExecute => {
-            // An event that does not say it is one operation is taken for a compiled function.
-            let is_function = event.stat(StatKind::IsFunc).is_none_or(|v| v.int() != 0);
-            facts.eager.push((node, is_function));
-        }
-        _ => {}
-    }
-}
-
 impl LineFacts {
+    fn add_typed(&mut self, event_type: EventType, links: &Links, node: u32) {
+        let iteration = || Some((links.id?, links.iteration?, node));
+        let correlated = || links.correlation.map(|c| (c, node));
+        match event_type {
+            EventType::ExecutorProcess => self.processes.extend(iteration()),
+            EventType::IteratorGetNext => self.get_next.extend(iteration()),
+            EventType::IteratorGetNextAsOptional => self.get_next_optional.extend(iteration()),
+            EventType::CapturedFunction => self.input_ids.extend(links.id),
+            EventType::KernelLaunch => self.launches.extend(correlated()),
+            EventType::KernelExecute => {
+                self.kernels.extend(correlated());
+                self.operations.push(node);
+            }
+            EventType::TfOpRun => self.operations.push(node),
+            // An event that does not say it is one operation is taken for a compiled function.
+            EventType::EagerExecute => self.eager.push((node, links.is_function.unwrap_or(true))),
+            _ => {}
+        }
+    }
+
     /// The ends of contexts that an event holds. Equal ids of different processes are different contexts:
     /// a producer belongs to its plane's process, and a consumer may say to which process its producer belongs.
-    /// `parity:` launches of TPU programs have ids that are unique across processes.
-    fn contexts(&mut self, event: &Event<'_>, plane_process: Option<u64>, node: u32) {
-        let end = |context_type, id, process| {
-            let context_type = event.stat(context_type)?.int();
-            let id = event.stat(id)?.int_or_uint();
-            let process = if context_type == context::TPU_LAUNCH { None } else { process };
-            Some(ContextEnd { context_type, id, process, node })
+    /// Launches of TPU programs have ids that are unique across processes.
+    /// `parity:` an event that is one end of a launch has no process at its other end either.
+    fn add_contexts(&mut self, links: &Links, plane_process: Option<u64>, node: u32) {
+        let is_launch = [links.producer.0, links.consumer.0].contains(&Some(context::TPU_LAUNCH));
+        let end = |(context_type, id): (Option<i64>, Option<u64>), process: Option<u64>| {
+            let process = process.filter(|_| !is_launch);
+            Some(ContextEnd {
+                context_type: context_type?,
+                id: id?,
+                process,
+                node,
+            })
         };
-        self.producers.extend(end(StatKind::ProducerType, StatKind::ProducerId, plane_process));
-        let process = event.stat(StatKind::EventProcessId).map_or(plane_process, |v| Some(v.int_or_uint()));
-        self.consumers.extend(end(StatKind::ConsumerType, StatKind::ConsumerId, process));
+        self.producers.extend(end(links.producer, plane_process));
+        self.consumers
+            .extend(end(links.consumer, links.process.or(plane_process)));
     }
 }
 
@@ -256,6 +335,7 @@ fn process_of(plane: &Plane) -> Option<u64> {
 }
 
 /// On a TPU plane only the grouping line has nodes; they stand in for the contexts of all other events.
+/// `parity:` a root level means nothing there.
 fn scan_tpu_plane(plane: &Plane, place: &NodeLine) -> LineFacts {
     let mut facts = LineFacts::default();
     let plane_process = process_of(plane);
@@ -269,17 +349,12 @@ fn scan_tpu_plane(plane: &Plane, place: &NodeLine) -> LineFacts {
         })
         .collect();
     for (l, line) in plane.lines.iter().enumerate() {
-        let has_root = l == place.line && line.stat_kinds.contains(StatKind::RootLevel);
-        if !has_root && !line.stat_kinds.contains_any(&CONTEXT_KINDS) {
+        if !line.stat_kinds.contains_any(&KINDS) {
             continue;
         }
         for event in line.events(plane) {
             if l == place.line {
-                let node = place.base + event.idx as u32;
-                if let Some(level) = event.stat(StatKind::RootLevel) {
-                    facts.roots.push((level.int(), node));
-                }
-                facts.contexts(&event, plane_process, node);
+                facts.add_contexts(&Links::of(&event), plane_process, place.base + event.idx as u32);
                 continue;
             }
             let at = reach.partition_point(|&r| r <= event.begin_ps());
@@ -287,7 +362,7 @@ fn scan_tpu_plane(plane: &Plane, place: &NodeLine) -> LineFacts {
                 && grouping.events.begin_ps[at] <= event.begin_ps()
                 && event.end_ps() <= grouping.events.end_ps(at)
             {
-                facts.contexts(&event, plane_process, place.base + at as u32);
+                facts.add_contexts(&Links::of(&event), plane_process, place.base + at as u32);
             }
         }
     }
@@ -310,9 +385,16 @@ fn connect(scan: &mut Scan, space: &XSpace, facts: Vec<LineFacts>, parent: Vec<u
         all.eager.append(&mut f.eager);
     }
     let mut down = Vec::new();
-    let processes: Vec<_> = all.processes.iter().map(|&(id, iter, node)| ((id, iter), node)).collect();
+    let processes: Vec<_> = all
+        .processes
+        .iter()
+        .map(|&(id, iter, node)| ((id, iter), node))
+        .collect();
     for children in [all.get_next, all.get_next_optional] {
-        let children: Vec<_> = children.into_iter().map(|(id, iter, node)| ((id, iter), node)).collect();
+        let children: Vec<_> = children
+            .into_iter()
+            .map(|(id, iter, node)| ((id, iter), node))
+            .collect();
         connect_equal(processes.clone(), children, &mut down);
     }
     connect_equal(all.launches, all.kernels, &mut down);
@@ -320,7 +402,13 @@ fn connect(scan: &mut Scan, space: &XSpace, facts: Vec<LineFacts>, parent: Vec<u
     all.input_ids.sort_unstable();
     scan.loop_roots = loops(scan, space, all.processes, &all.input_ids, &mut down);
     let up = Edges::new(down.iter().map(|&(from, to)| (to, from)).collect());
-    scan.forest = Forest { parent, end, down: Edges::new(down), up, n_hubs };
+    scan.forest = Forest {
+        parent,
+        end,
+        down: Edges::new(down),
+        up,
+        n_hubs,
+    };
     scan.roots = all.roots;
     scan.input_ids = all.input_ids;
     scan.executions = all.operations;
@@ -333,8 +421,8 @@ fn connect(scan: &mut Scan, space: &XSpace, facts: Vec<LineFacts>, parent: Vec<u
 fn loops(
     scan: &Scan,
     space: &XSpace,
-    mut processes: Vec<(u64, u64, u32)>,
-    input_ids: &[u64],
+    mut processes: Vec<(i64, i64, u32)>,
+    input_ids: &[i64],
     down: &mut Vec<(u32, u32)>,
 ) -> Vec<u32> {
     let begin_ps = |node: u32| scan.event(space, node).begin_ps();
@@ -388,7 +476,9 @@ fn connect_contexts(
     let mut n_hubs = 0u32;
     let mut rest = &consumers[..];
     for group in producers.chunk_by(|a, b| a.key() == b.key()) {
-        let Some(key) = group.first().map(ContextEnd::key) else { continue };
+        let Some(key) = group.first().map(ContextEnd::key) else {
+            continue;
+        };
         rest = &rest[rest.partition_point(|c| c.key() < key)..];
         let same = &rest[..rest.partition_point(|c| c.key() == key)];
         if same.is_empty() || (group.len() >= MAX_CONTEXT && same.len() >= MAX_CONTEXT) {

@@ -13,13 +13,7 @@ use crate::xspace::{AddedValue, Event, EventColumns, Line, NO_GROUP, Plane, Stat
 use crate::{Diag, Result};
 
 /// Finishes all TPU planes.
-pub(super) fn run(
-    space: &mut XSpace,
-    lines: &[NodeLine],
-    numbers: &[u32],
-    groups: &Groups,
-    diag: &Diag,
-) -> Result<()> {
+pub(super) fn run(space: &mut XSpace, lines: &[NodeLine], numbers: &[u32], groups: &Groups, diag: &Diag) -> Result<()> {
     let places: Vec<&NodeLine> = lines.iter().filter(|l| l.groups_tpu).collect();
     space.planes.par_iter_mut().enumerate().try_for_each(|(p, plane)| {
         diag.check()?;
@@ -41,24 +35,35 @@ fn is_step_line(name: &str) -> bool {
     name == line_names::STEPS || name == line_names::SPARSE_CORE_STEPS
 }
 
-/// Merges consecutive step events of one group into the first of them.
+/// Merges consecutive step events of one group into the first of them, and drops those of none.
 fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
     let line = &plane.lines[line_idx];
     let numbers = line.groups.clone().unwrap_or_default();
     if !is_step_line(&line.name) || numbers.iter().all(|&n| n == NONE) {
         return;
     }
-    let grouped: Vec<usize> = (0..numbers.len()).filter(|&i| numbers[i] != NONE).collect();
+    let all: Vec<usize> = (0..numbers.len()).collect();
     let (mut keep, mut stats, mut durations) = (vec![false; numbers.len()], Vec::new(), Vec::new());
-    for run in grouped.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
-        let (Some(&first), Some(&last)) = (run.first(), run.last()) else { continue };
+    let mut idle_ps = 0u64;
+    for run in all.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
+        let (Some(&first), Some(&last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        if numbers[first] == NONE {
+            idle_ps = 0;
+            continue;
+        }
         keep[first] = true;
         if let Some(name) = groups.shared_name(i64::from(numbers[first])) {
             stats.push((first as u32, StatKind::StepName, AddedValue::Str(name.clone())));
         }
-        stats.push((first as u32, StatKind::StepIdleTimePs, AddedValue::Int(idle_ps(plane, line_idx, run))));
+        idle_ps = add_idle(plane, line_idx, run, idle_ps);
+        stats.push((first as u32, StatKind::StepIdleTimePs, AddedValue::Int(idle_ps as i64)));
         if first != last {
-            durations.push((first, line.events.end_ps(last).saturating_sub(line.events.begin_ps[first])));
+            durations.push((
+                first,
+                line.events.end_ps(last).saturating_sub(line.events.begin_ps[first]),
+            ));
             merge_device_spans(plane, line_idx, run, &mut stats);
         }
     }
@@ -70,12 +75,18 @@ fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
     line.retain_events(|i| keep[i]);
 }
 
-/// The idle time of all of them; 0 also where none says it.
-fn idle_ps(plane: &Plane, line_idx: usize, run: &[usize]) -> i64 {
+/// The idle time of a run of step events.
+/// `parity:` if its first event does not say how long it idled, that of the run before is where adding begins.
+fn add_idle(plane: &Plane, line_idx: usize, run: &[usize], before_ps: u64) -> u64 {
     let line = &plane.lines[line_idx];
-    let idle = |e: Event<'_>| e.stat(StatKind::StepIdleTimePs).map(StatValue::int_or_uint);
-    let sum = run.iter().filter_map(|&i| line.event(plane, i)).filter_map(idle).fold(0u64, u64::wrapping_add);
-    sum as i64
+    let idle = |&i: &usize| {
+        line.event(plane, i)?
+            .stat(StatKind::StepIdleTimePs)
+            .map(StatValue::int_or_uint)
+    };
+    let (first, others) = run.split_at(1);
+    let start_ps = first.first().and_then(idle).unwrap_or(before_ps);
+    others.iter().filter_map(idle).fold(start_ps, u64::wrapping_add)
 }
 
 /// The device's clock gets the hull, if it is known of the first.
@@ -83,13 +94,22 @@ fn merge_device_spans(plane: &Plane, line_idx: usize, run: &[usize], stats: &mut
     let line = &plane.lines[line_idx];
     let span = |e: Event<'_>| {
         let begin_ps = e.stat(StatKind::DeviceOffsetPs)?.int_or_uint();
-        Some(Timespan::new(begin_ps, e.stat(StatKind::DeviceDurationPs)?.int_or_uint()))
+        Some(Timespan::new(
+            begin_ps,
+            e.stat(StatKind::DeviceDurationPs)?.int_or_uint(),
+        ))
     };
     let mut spans = run.iter().filter_map(|&i| line.event(plane, i)).map(span);
-    let (Some(&first), Some(Some(mut hull))) = (run.first(), spans.next()) else { return };
+    let (Some(&first), Some(Some(mut hull))) = (run.first(), spans.next()) else {
+        return;
+    };
     spans.flatten().for_each(|s| hull.expand_to_include(s));
     stats.push((first as u32, StatKind::DeviceOffsetPs, AddedValue::Uint(hull.begin_ps)));
-    stats.push((first as u32, StatKind::DeviceDurationPs, AddedValue::Uint(hull.duration_ps)));
+    stats.push((
+        first as u32,
+        StatKind::DeviceDurationPs,
+        AddedValue::Uint(hull.duration_ps),
+    ));
 }
 
 /// Gives the events of all lines but that of steps and that of counters the group of the step that they overlap.
@@ -115,17 +135,31 @@ fn group_others(plane: &mut Plane, line_idx: usize) {
 
 /// The group of the step that each event overlaps.
 ///
-/// `parity:` touching counts, and the current step is left only when it has ended before the event begins: an event that
-/// begins where a step ends belongs to that step, and one that jumps back in time belongs to none.
+/// `parity:` touching counts, and the current step is left only for a later one that the event overlaps: an event that
+/// begins where a step ends belongs to that step, and one that jumps back to an earlier step belongs to none.
 fn groups_of(events: &EventColumns, steps: &EventColumns, numbers: &[u32]) -> Vec<u32> {
-    let mut step = 0;
+    // Ends that grow with the index: the first step that ends behind a point is found by bisection.
+    let mut latest_ps = 0;
+    let reach_ps: Vec<u64> = (0..steps.len())
+        .map(|s| {
+            latest_ps = steps.end_ps(s).max(latest_ps);
+            latest_ps
+        })
+        .collect();
+    let mut current = 0;
     (0..events.len())
         .map(|i| {
             let (begin_ps, end_ps) = (events.begin_ps[i], events.end_ps(i));
-            while step < steps.len() && steps.end_ps(step) < begin_ps {
-                step += 1;
+            let mut found = current;
+            if found < steps.len() && steps.end_ps(found) < begin_ps {
+                // The current step ends later than all before it, so what ends behind the event comes after it.
+                found = reach_ps.partition_point(|&reach| reach < begin_ps).max(current);
             }
-            if step < steps.len() && steps.begin_ps[step] <= end_ps { numbers[step] } else { NO_GROUP }
+            if found == steps.len() || steps.begin_ps[found] > end_ps {
+                return NO_GROUP;
+            }
+            current = found;
+            numbers[found]
         })
         .collect()
 }

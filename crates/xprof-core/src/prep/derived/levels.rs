@@ -1,0 +1,157 @@
+//! Builds a line whose events merge: each level extends its open event while the same thing goes on.
+//!
+//! ```text
+//! ops:       a/b/x   a/b/y   a/z     a/b/x
+//! level 0    [a ··························]
+//! level 1    [b ···········]         [b ··]
+//! ```
+//! An op closes the levels below its own; a level that begins something new closes itself and those below.
+
+use smallvec::SmallVec;
+
+use crate::xspace::{AddedValue, EventColumns, Line, NO_GROUP, StatKind};
+
+/// An event on its way into a derived line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    pub begin_ps: u64,
+    pub end_ps: u64,
+    /// [`NO_GROUP`] for none.
+    pub group: u32,
+    /// Events with different ids are not merged; an unknown one goes with any.
+    pub scope: Option<i64>,
+}
+
+/// The last event of a level, which may still grow.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    event: usize,
+    row: u32,
+    group: u32,
+    scope: Option<i64>,
+}
+
+/// When an event is extended across a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// Always.
+    Any,
+    /// Inside a group always; outside only if the pause is at most twice as long as the event so far.
+    InGroup,
+}
+
+/// A derived line in the making.
+#[derive(Debug)]
+pub(super) struct Levels {
+    line: Line,
+    groups: Vec<u32>,
+    open: SmallVec<[Open; 8]>,
+    pause: Pause,
+    stats: Vec<(u32, StatKind, AddedValue)>,
+}
+
+/// By how much an event is drawn shorter than the one around it.
+const SHORTER_BY_PS: u64 = 1_000;
+
+impl Levels {
+    pub(super) fn new(line: Line, pause: Pause) -> Self {
+        Self {
+            line,
+            groups: Vec::new(),
+            open: SmallVec::new(),
+            pause,
+            stats: Vec::new(),
+        }
+    }
+
+    /// Adds an item that is `rows[0]` at the outermost level, inside it `rows[1]`, and so on.
+    /// Returns whether it began a new event at the outermost level.
+    pub(super) fn add(&mut self, item: Item, rows: &[u32]) -> bool {
+        let mut began = false;
+        for (level, &row) in rows.iter().enumerate() {
+            if self.extend(level, row, item) {
+                continue;
+            }
+            began |= level == 0;
+            self.close(level);
+            self.open.push(Open {
+                event: self.line.events.len(),
+                row,
+                group: item.group,
+                scope: item.scope,
+            });
+            self.line
+                .events
+                .push(row, item.begin_ps, item.end_ps.saturating_sub(item.begin_ps));
+            self.groups.push(item.group);
+        }
+        self.close(rows.len());
+        began
+    }
+
+    /// Sets a stat of the open event of the innermost level.
+    pub(super) fn set_stat(&mut self, kind: StatKind, value: AddedValue) {
+        let Some(event) = self.open.last().map(|open| open.event as u32) else {
+            return;
+        };
+        // An event that grows sets its stats again and again; the last values are at the end of the list.
+        let mut recent = self.stats.iter_mut().rev().take_while(|stat| stat.0 == event);
+        match recent.find(|stat| stat.1 == kind) {
+            Some(stat) => stat.2 = value,
+            None => self.stats.push((event, kind, value)),
+        }
+    }
+
+    /// Whether the item belongs to the level's open event, which then grows to hold it.
+    fn extend(&mut self, level: usize, row: u32, item: Item) -> bool {
+        let pause = self.pause;
+        let Some(open) = self.open.get_mut(level) else {
+            return false;
+        };
+        let (begin_ps, duration_ps) = (
+            self.line.events.begin_ps[open.event],
+            &mut self.line.events.duration_ps[open.event],
+        );
+        let end_ps = begin_ps.saturating_add(*duration_ps);
+        let same_scope = open.scope.zip(item.scope).is_none_or(|(a, b)| a == b);
+        let near = pause == Pause::Any
+            || item.group != NO_GROUP
+            || item.begin_ps.saturating_sub(end_ps) <= duration_ps.saturating_mul(2);
+        if open.row != row || open.group != item.group || !same_scope || !near {
+            return false;
+        }
+        open.scope = item.scope.or(open.scope);
+        *duration_ps = end_ps.max(item.end_ps).saturating_sub(begin_ps);
+        true
+    }
+
+    /// Closes the levels from `from` on. Where one event covers the same span as the one around it, it and those inside
+    /// it are drawn a little shorter, as long as that leaves enough of the innermost one.
+    /// `parity:` events are fitted only when they are closed, and only to others that are closed with them.
+    pub(super) fn close(&mut self, from: usize) {
+        let events = &mut self.line.events;
+        let span = |events: &EventColumns, open: &Open| (events.begin_ps[open.event], events.duration_ps[open.event]);
+        let innermost_ps = self.open.last().map_or(0, |open| events.duration_ps[open.event]);
+        let most = (innermost_ps / SHORTER_BY_PS).saturating_sub(1);
+        let mut shorter = 0;
+        let mut outer = self.open.get(from).map(|open| span(events, open));
+        for open in self.open.iter().skip(from + 1) {
+            let inner = span(events, open);
+            if outer.replace(inner) == Some(inner) {
+                shorter = most.min(shorter + 1);
+            }
+            let duration_ps = &mut events.duration_ps[open.event];
+            *duration_ps = duration_ps.saturating_sub(shorter * SHORTER_BY_PS);
+        }
+        self.open.truncate(from);
+    }
+
+    /// The finished line.
+    pub(super) fn finish(mut self) -> Line {
+        if self.groups.iter().any(|&g| g != NO_GROUP) {
+            self.line.groups = Some(self.groups);
+        }
+        self.line.add_stats(self.stats);
+        self.line
+    }
+}

@@ -1,0 +1,104 @@
+//! One query on one host: which events it returns, and everything the answer says about them.
+//!
+//! Takes the store of a prepared trace, gives a [`Window`].
+//! It must not know how many hosts there are, nor how the answer is written.
+
+mod build;
+mod lookup;
+mod rows;
+mod window;
+
+use super::options::{Options, Query};
+use super::store::TraceStore;
+use super::window::Window;
+use crate::prep::Prepared;
+use crate::prep::derived::ShownLine;
+use crate::{Diag, Result};
+
+/// The events of one track that a query returns, by position, in the order of the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// Index of the track.
+    pub track: usize,
+    /// Positions.
+    pub positions: Vec<u32>,
+}
+
+/// Answers a query.
+pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result<Window> {
+    let store = &*TraceStore::of(prepared, diag)?;
+    let lines = &store.lines(prepared)[..];
+    let scope = Scope { prepared, store, lines };
+    let with_args = match &options.query {
+        Query::Window(_) => false,
+        Query::Search { with_args, .. } => *with_args,
+        Query::Details(_) => true,
+    };
+    let selected = match &options.query {
+        Query::Window(query) => window::select(&scope, query, options.full_dma, diag)?,
+        Query::Search { prefix, .. } => lookup::search(&scope, prefix, options.full_dma, diag)?,
+        Query::Details(query) => lookup::details(&scope, query),
+    };
+    let by_level = matches!(options.query, Query::Search { .. });
+    let rows = rows::of(
+        &scope,
+        selected,
+        if by_level {
+            Some(store.levels(prepared, diag)?)
+        } else {
+            None
+        },
+    );
+    let mut window = build::window(&scope, &rows, with_args, diag)?;
+    match options.query {
+        Query::Details(_) => window.not_found = rows.is_empty(),
+        // parity: a list has the frames of the whole trace, whether or not its events refer to them.
+        _ => build::add_frames(&mut window, store.long_texts(prepared, diag)?),
+    }
+    Ok(window)
+}
+
+/// Every event that is shown, without ranks: the binary answer of the plain tool.
+pub fn whole(prepared: &Prepared, diag: &mut Diag) -> Result<Window> {
+    let store = &*TraceStore::of(prepared, diag)?;
+    let lines = &store.lines(prepared)[..];
+    let scope = Scope { prepared, store, lines };
+    let n_of = |track: usize| store.tracks[track].times(lines).len() as u32;
+    let selected: Vec<Selected> = (0..store.tracks.len())
+        .map(|track| Selected {
+            track,
+            positions: (0..n_of(track)).collect(),
+        })
+        .collect();
+    let mut window = build::window(&scope, &rows::of(&scope, selected, None), false, diag)?;
+    for row in &mut window.rows {
+        row.events.serials = Vec::new();
+    }
+    Ok(window)
+}
+
+/// What every part of a query looks at.
+struct Scope<'a> {
+    prepared: &'a Prepared,
+    store: &'a TraceStore,
+    lines: &'a [ShownLine<'a>],
+}
+
+impl Scope<'_> {
+    /// The positions of a track's events that hide unless intermediate DMA events are asked for; ascending.
+    fn intermediate_dma(&self, track: usize) -> impl Iterator<Item = u32> + '_ {
+        const IN_AND_OUT: u8 = 3;
+        let track = &self.store.tracks[track];
+        let is_tpu = self.store.devices[track.device as usize].is_tpu();
+        let flows = is_tpu.then(|| track.flows.iter()).into_iter().flatten();
+        flows
+            .filter(|(_, flow)| flow.direction() == IN_AND_OUT)
+            .map(|(position, _)| position)
+    }
+}
+
+/// Whether `next`, an ascending list, comes to `position`; what lies before it is skipped.
+fn comes_to(next: &mut std::iter::Peekable<impl Iterator<Item = u32>>, position: u32) -> bool {
+    while next.next_if(|&p| p < position).is_some() {}
+    next.peek() == Some(&position)
+}

@@ -1,0 +1,136 @@
+//! The thinning filters of all levels over one track, from 1 s to 10 ps.
+//!
+//! Takes events in order, says which is the first filter that admits each; every finer filter is made to take it as well.
+//! It must not know flows: who decides by flows asks with a closure.
+//!
+//! Most neighbouring filters have taken the same events and so are in the same state, so the filters of a thread are kept
+//! as groups of equal state: an event costs as many looks as there are different states above its own level, not twelve.
+
+use crate::tools::trace_viewer::thinning::{Ends, LAST_LEVEL, N_RESOLUTIONS, level_of_length};
+
+/// All filters of one counter or of one name of async events: the begin that each has taken last.
+#[derive(Debug, Default)]
+pub struct RowFilters {
+    last_ps: [Option<u64>; N_RESOLUTIONS],
+}
+
+impl RowFilters {
+    /// The first filter that admits an event of that begin, or `forced` if that is given; it and all finer ones take it.
+    #[inline]
+    pub fn take(&mut self, begin_ps: u64, forced: Option<u8>) -> u8 {
+        let admits = |(level, last): (usize, &Option<u64>)| {
+            last.is_none_or(|last| level_of_length(begin_ps.wrapping_sub(last)) <= level as u8)
+        };
+        let level = forced.unwrap_or_else(|| {
+            self.last_ps
+                .iter()
+                .enumerate()
+                .position(admits)
+                .map_or(LAST_LEVEL, |level| level as u8)
+        });
+        if let Some(taking) = self.last_ps.get_mut(usize::from(level)..) {
+            taking.fill(Some(begin_ps));
+        }
+        level
+    }
+}
+
+/// All filters of one thread, coarse to fine, as groups of neighbours in equal state.
+#[derive(Debug)]
+pub struct Filters {
+    groups: [Group; N_RESOLUTIONS],
+    n_groups: usize,
+}
+
+/// Filters in equal state: those from `first` to the next group's first.
+#[derive(Debug, Default)]
+struct Group {
+    first: u8,
+    ends: Ends,
+}
+
+impl Filters {
+    /// Filters that have seen nothing.
+    pub fn new() -> Self {
+        Self {
+            groups: Default::default(),
+            n_groups: 1,
+        }
+    }
+
+    /// The first filter that admits an event without flow; it and all finer ones take it.
+    #[inline]
+    pub fn admit(&mut self, begin_ps: u64, duration_ps: u64) -> u8 {
+        self.admit_if(begin_ps, duration_ps, |_| false)
+    }
+
+    /// As [`Filters::admit`], but where neither length nor gap is enough, `or_else` is asked with the level.
+    /// It is asked coarse to fine, and no more once it said yes.
+    #[inline]
+    pub fn admit_if(&mut self, begin_ps: u64, duration_ps: u64, mut or_else: impl FnMut(u8) -> bool) -> u8 {
+        let by_length = level_of_length(duration_ps);
+        for i in 0..self.n_groups {
+            let next_first = self.next_first(i);
+            let group = &mut self.groups[i];
+            let by_gap = group.ends.gap(begin_ps).map_or(0, level_of_length);
+            let far_or_long = by_gap.min(by_length).clamp(group.first, next_first);
+            let level = (group.first..far_or_long)
+                .find(|&level| or_else(level))
+                .unwrap_or(far_or_long);
+            if level < next_first {
+                self.take(i, level, begin_ps, begin_ps.wrapping_add(duration_ps));
+                return level;
+            }
+        }
+        LAST_LEVEL
+    }
+
+    /// Makes all filters from `level` on take an event.
+    pub fn force(&mut self, begin_ps: u64, duration_ps: u64, level: u8) -> u8 {
+        if level < LAST_LEVEL {
+            let group = (0..self.n_groups)
+                .rfind(|&i| self.groups[i].first <= level)
+                .unwrap_or(0);
+            self.take(group, level, begin_ps, begin_ps.wrapping_add(duration_ps));
+        }
+        level
+    }
+
+    fn next_first(&self, group: usize) -> u8 {
+        if group + 1 < self.n_groups {
+            self.groups[group + 1].first
+        } else {
+            LAST_LEVEL
+        }
+    }
+
+    /// The filters from `level` on, the first of which is in group `i`, take an event.
+    #[inline]
+    fn take(&mut self, mut i: usize, level: u8, begin_ps: u64, end_ps: u64) {
+        if self.groups[i].first < level {
+            self.split(i, level);
+            i += 1;
+        }
+        self.groups[i].ends.push(begin_ps, end_ps);
+        // A coarser filter that took the same event last may still remember other parents, so states are compared.
+        let mut kept = i;
+        for j in i + 1..self.n_groups {
+            self.groups[j].ends.push(begin_ps, end_ps);
+            if self.groups[j].ends != self.groups[kept].ends {
+                kept += 1;
+                self.groups.swap(kept, j);
+            }
+        }
+        self.n_groups = kept + 1;
+    }
+
+    /// Parts group `i` in two; the second begins at `level`.
+    fn split(&mut self, i: usize, level: u8) {
+        // There are at most as many groups as filters, so there is an unused one behind the last.
+        self.groups[i + 1..=self.n_groups].rotate_right(1);
+        self.n_groups += 1;
+        let (before, after) = self.groups.split_at_mut(i + 1);
+        after[0].first = level;
+        after[0].ends.copy_from(&before[i].ends);
+    }
+}

@@ -1,0 +1,177 @@
+//! What kind each event of one line is: slice, counter sample, asynchronous, or not shown at all.
+//!
+//! Takes one line of the timeline, gives the tracks its events belong to and the flows they carry.
+//! It must not look at other lines: lines are scanned in parallel.
+
+use std::cmp::Reverse;
+
+use rustc_hash::FxHashMap;
+
+use super::tracks::{TrackFlows, TrackKind, thread_id};
+use crate::prep::derived::ShownLine;
+use crate::prep::flows::PlaneFlows;
+use crate::tools::trace_viewer::facts;
+use crate::xspace::schema::line_names;
+use crate::xspace::{Plane, StatKind, StatValue};
+use crate::{Diag, Result};
+
+/// How many events are looked at between two looks at the cancellation.
+const CHECK_EVERY: usize = 1 << 16;
+
+/// Which events of a line belong to a track, in the order of the track.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// All, as they are.
+    All,
+    /// Those at these places.
+    Some(Vec<u32>),
+}
+
+/// What one line contributes to the timeline.
+#[derive(Debug, Default)]
+pub struct LineScan {
+    /// Tracks, which of the line's events are on them, and the flows of those by place in the line.
+    pub tracks: Vec<(TrackKind, Pick, TrackFlows)>,
+    /// Whether its events had to be sorted.
+    pub was_unsorted: bool,
+}
+
+/// Whether the events of a line are samples of counters.
+pub fn is_counter_line(line: &ShownLine<'_>) -> bool {
+    line.line.name == line_names::COUNTERS
+}
+
+/// For each metadata row whether its events are not shown; empty if all are.
+pub fn internal_rows(plane: &Plane) -> Vec<bool> {
+    let rows: Vec<bool> = plane
+        .event_metadata
+        .iter()
+        .map(|m| facts::is_internal_event(&m.name))
+        .collect();
+    if rows.contains(&true) { rows } else { Vec::new() }
+}
+
+fn is_internal(internal: &[bool], row: u32) -> bool {
+    internal.get(row as usize).is_some_and(|&internal| internal)
+}
+
+/// Sorts out one line. `internal` are the [`internal_rows`] of its plane.
+pub fn scan(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &Diag) -> Result<LineScan> {
+    let mut scan = if is_counter_line(line) {
+        counters(line, internal)
+    } else {
+        slices_and_asyncs(line, flows, internal, diag)?
+    };
+    let events = &line.line.events;
+    scan.was_unsorted = !events.is_sorted();
+    if scan.was_unsorted {
+        for (_, pick, _) in &mut scan.tracks {
+            let mut order = match std::mem::replace(pick, Pick::All) {
+                Pick::All => (0..events.len() as u32).collect(),
+                Pick::Some(order) => order,
+            };
+            order.sort_by_key(|&i| (events.begin_ps[i as usize], Reverse(events.duration_ps[i as usize])));
+            *pick = Pick::Some(order);
+        }
+    }
+    Ok(scan)
+}
+
+/// One track per metadata name: `parity:` a display name does not rename a counter.
+fn counters(line: &ShownLine<'_>, internal: &[bool]) -> LineScan {
+    let mut by_row: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+    for (idx, &row) in line.line.events.metadata.iter().enumerate() {
+        by_row.entry(row).or_default().push(idx as u32);
+    }
+    let mut by_name: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
+    for (row, places) in by_row {
+        if !is_internal(internal, row) {
+            by_name
+                .entry(&line.plane.metadata(row).name)
+                .or_default()
+                .extend(places);
+        }
+    }
+    let tracks = by_name.into_iter().map(|(name, mut places)| {
+        places.sort_unstable();
+        (
+            TrackKind::Counter { name: name.into() },
+            Pick::Some(places),
+            TrackFlows::default(),
+        )
+    });
+    LineScan {
+        tracks: tracks.collect(),
+        was_unsorted: false,
+    }
+}
+
+fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &Diag) -> Result<LineScan> {
+    // Nearly every line of a large trace is one thread as it is; its events need not be looked at.
+    if internal.is_empty() && !flows.any_on(line.line) {
+        let tracks = match line.line.events.len() {
+            0 => Vec::new(),
+            _ => vec![(
+                TrackKind::Thread { id: thread_id(line) },
+                Pick::All,
+                TrackFlows::default(),
+            )],
+        };
+        return Ok(LineScan {
+            tracks,
+            was_unsorted: false,
+        });
+    }
+    let may_be_async = line.line.stat_kinds.contains(StatKind::IsAsync);
+    let mut slice_flows = TrackFlows::default();
+    let mut not_slices = Vec::new();
+    let mut asyncs: FxHashMap<String, TrackFlows> = FxHashMap::default();
+    for event in line.events() {
+        if event.idx % CHECK_EVERY == 0 {
+            diag.check()?;
+        }
+        let idx = event.idx as u32;
+        if is_internal(internal, event.metadata_row()) {
+            not_slices.push(idx);
+            continue;
+        }
+        let Some(flow) = flows.of(&event) else { continue };
+        if may_be_async && event.stat(StatKind::IsAsync).is_some_and(StatValue::is_int) {
+            not_slices.push(idx);
+            asyncs
+                .entry(facts::visible_name(&event).into_owned())
+                .or_default()
+                .push(idx, flow);
+        } else {
+            slice_flows.push(idx, flow);
+        }
+    }
+    let mut tracks: Vec<_> = asyncs
+        .into_iter()
+        .map(|(name, flows)| {
+            (
+                TrackKind::Async { name: name.into() },
+                Pick::Some(flows.positions.clone()),
+                flows,
+            )
+        })
+        .collect();
+    let n_events = line.line.events.len();
+    if not_slices.len() < n_events {
+        let pick = if not_slices.is_empty() {
+            Pick::All
+        } else {
+            let mut left_out = not_slices.into_iter().peekable();
+            Pick::Some(
+                (0..n_events as u32)
+                    .filter(|&i| left_out.next_if_eq(&i).is_none())
+                    .collect(),
+            )
+        };
+        tracks.push((TrackKind::Thread { id: thread_id(line) }, pick, slice_flows));
+    }
+    Ok(LineScan {
+        tracks,
+        was_unsorted: false,
+    })
+}
