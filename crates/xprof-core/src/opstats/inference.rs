@@ -15,7 +15,7 @@ use xprof_proto::xprof::worker::v1::{InferenceRequest, InferenceRequests};
 use crate::prep::{Prepared, Timespan, planes};
 use crate::xspace::schema::line_names::XLA_MODULES;
 use crate::xspace::schema::plane_names;
-use crate::xspace::{Event, Line, Plane, StatKind};
+use crate::xspace::{Event, Line, Plane, StatKind, StatValue};
 
 /// What one event can say about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +224,7 @@ impl Builder {
 }
 
 fn consumer(event: &Event<'_>) -> u64 {
-    event.stat(StatKind::ConsumerId).map_or(0, |id| id.int_or_uint())
+    event.stat(StatKind::ConsumerId).map_or(0, StatValue::int_or_uint)
 }
 
 /// Time by kind of work, where each instant counts for the last kind in order that goes on then.

@@ -4,7 +4,7 @@
 
 use crate::hlo;
 use crate::xspace::schema::plane_names;
-use crate::xspace::{Plane, StatKind, TraceBytes, XSpace};
+use crate::xspace::{Plane, StatKind, StatValue, TraceBytes, XSpace};
 use crate::{Diag, Result};
 
 /// What one trace says about its run.
@@ -86,7 +86,7 @@ fn modules(space: &XSpace) -> Vec<String> {
             };
             let program_id = plane
                 .metadata_stat(metadata, StatKind::ProgramId)
-                .map_or(metadata.id_field as u64, |v| v.int_or_uint());
+                .map_or(metadata.id_field as u64, StatValue::int_or_uint);
             let name = format!("{module}({program_id})");
             if seen.insert(name.clone()) {
                 names.push(name);

@@ -71,7 +71,7 @@ pub fn write_i64(out: &mut Vec<u8>, value: i64) {
 #[inline]
 pub fn write_us(out: &mut Vec<u8>, ps: u64) {
     const EXACT_PS: u64 = 1 << 53;
-    if ps < EXACT_PS && ps % 1_000_000 == 0 {
+    if ps < EXACT_PS && ps.is_multiple_of(1_000_000) {
         return write_u64(out, ps / 1_000_000);
     }
     let us = ps as f64 / PS_PER_US;

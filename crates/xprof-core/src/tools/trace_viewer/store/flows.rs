@@ -26,7 +26,8 @@ struct Decision {
     level: u8,
 }
 
-/// The filters over one track's flow events.
+/// The filters over one track's flow events: one per track, so their size does not matter.
+#[allow(clippy::large_enum_variant)]
 enum TrackFilters {
     Thread {
         filters: Filters,

@@ -59,14 +59,6 @@ pub struct TraceStore {
 
 impl Memoized for TraceStore {
     fn weight(&self) -> usize {
-        if std::env::var("TVDBG").is_ok() {
-            eprintln!(
-                "tracks {} M serials {} M timeline {} M",
-                self.tracks.iter().map(Track::weight).sum::<usize>() >> 20,
-                self.serials.iter().map(Serials::weight).sum::<usize>() >> 20,
-                timeline_weight(&self.timeline) >> 20
-            );
-        }
         let levels = self
             .levels
             .get()
@@ -81,9 +73,6 @@ impl Memoized for TraceStore {
 impl TraceStore {
     /// The store of a trace, made at the first call.
     pub fn of(prepared: &Prepared, diag: &mut Diag) -> Result<Arc<Self>> {
-        if std::env::var("TVDBG").is_ok() {
-            eprintln!("start cpu {}", dbgcpu())
-        };
         let store = prepared.memo.get_or_make(|| Self::build(prepared, diag))?;
         diag.merge(&store.problems);
         Ok(store)
@@ -91,14 +80,7 @@ impl TraceStore {
 
     fn build(prepared: &Prepared, diag: &Diag) -> Result<Self> {
         let mut problems = diag.fork();
-        let t = std::time::Instant::now();
-        let dbg = |s: &str| {
-            if std::env::var("TVDBG").is_ok() {
-                eprintln!("{s} {:?} cpu {}", t.elapsed(), dbgcpu())
-            }
-        };
         let timeline = timeline(prepared, &mut problems)?;
-        dbg("timeline");
         let (mut devices, shown_planes) = tracks::devices(&prepared.space, |plane| {
             timeline.planes.get(plane).is_some_and(|p| !p.lines.is_empty())
         });
@@ -110,7 +92,6 @@ impl TraceStore {
         }
         let shown = shown_lines(prepared, &timeline, &lines);
         let scans = scan_lines(prepared, &lines, &shown, diag)?;
-        dbg("scan");
         for (scan, line) in scans.iter().zip(&shown) {
             let example = || format!("line {:?} of plane {:?}", line.name(), line.plane.name);
             problems.count_n(ProblemKind::UnsortedLine, u64::from(scan.was_unsorted), example);
@@ -120,16 +101,13 @@ impl TraceStore {
         });
         let tracks = tracks::tracks(&shown, scans, &device_of);
         let times: Vec<Times<'_>> = tracks.iter().map(|t| t.times(&shown)).collect();
-        dbg("tracks");
         let serials = serials::of(&times, diag)?;
-        dbg("serials");
         let n_left_out: usize = serials.iter().map(|s| s.left_out.len()).sum();
         problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || {
             format!("host {}", prepared.host)
         });
         let n_events = times.iter().map(Times::len).sum::<usize>() - n_left_out;
         let (min_ps, max_ps) = span(&times);
-        dbg("span");
         eprintln!("{n_events} events {} tracks", tracks.len());
         drop(times);
         drop(shown);
@@ -165,15 +143,8 @@ impl TraceStore {
         }
         let lines = self.lines(prepared);
         let times: Vec<Times<'_>> = self.tracks.iter().map(|t| t.times(&lines)).collect();
-        let t = std::time::Instant::now();
-        let dbg = |s: &str| {
-            if std::env::var("TVDBG").is_ok() {
-                eprintln!("{s} {:?} cpu {}", t.elapsed(), dbgcpu())
-            }
-        };
-        dbg("levels start");
         let by_flow = flows::levels(&self.tracks, &times, diag)?;
-        dbg("flow levels"); // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
+        // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
         // Two queries at once do the work twice and get the same.
         let levels: Vec<Levels> = (0..self.tracks.len())
             .into_par_iter()
@@ -192,7 +163,6 @@ impl TraceStore {
                 Ok(make(&times[i], flows, &self.serials[i].left_out))
             })
             .collect::<Result<_>>()?;
-        dbg("levels");
         Ok(self.levels.get_or_init(|| levels))
     }
 
@@ -271,11 +241,4 @@ fn span(times: &[Times<'_>]) -> (u64, u64) {
         })
         .reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)))
         .unwrap_or((0, 0))
-}
-
-/// x
-pub fn dbgcpu() -> f64 {
-    let s = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let f: Vec<&str> = s.rsplit(')').next().unwrap().split_whitespace().collect();
-    (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) / 100.0
 }
