@@ -15,9 +15,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let mut descriptors = protox::compile(&files, [root])?;
 
     let mut config = tonic_prost_build::Config::new();
-    config
-        .enable_type_names()
-        .type_name_domain(["."], "type.googleapis.com");
+    config.enable_type_names().type_name_domain(["."], "type.googleapis.com");
     tonic_prost_build::configure()
         .btree_map(".") // sorted keys: equal messages have equal bytes
         .bytes(".")

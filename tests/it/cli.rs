@@ -9,10 +9,7 @@ fn check_refused(name: &str, arguments: &[&str], says: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(64), "{name} {arguments:?}: {text}");
     for word in says {
-        assert!(
-            text.contains(word),
-            "{name} {arguments:?} does not say {word:?}: {text}"
-        );
+        assert!(text.contains(word), "{name} {arguments:?} does not say {word:?}: {text}");
     }
 }
 
@@ -22,12 +19,7 @@ fn help_teaches() {
         let output = Cluster::run(name, &["--help"]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
-        for word in [
-            "--grpc_port",
-            "XPROF_GRPC_PORT",
-            "--max_concurrent_worker_requests",
-            "default",
-        ] {
+        for word in ["--grpc_port", "XPROF_GRPC_PORT", "--max_concurrent_worker_requests", "default"] {
             assert!(text.contains(word), "{name} --help does not mention {word}:\n{text}");
         }
     }
@@ -36,23 +28,11 @@ fn help_teaches() {
 #[test]
 fn wrong_values_are_refused_before_any_port_opens() {
     check_refused("xprof-aggregator", &["--port=70000"], &["port", "70000"]);
-    check_refused(
-        "xprof-aggregator",
-        &["--logdir=/no/such/directory"],
-        &["/no/such/directory", "does not exist"],
-    );
-    check_refused(
-        "xprof-aggregator",
-        &["--port=5000", "--grpc_port=5000"],
-        &["must be different"],
-    );
+    check_refused("xprof-aggregator", &["--logdir=/no/such/directory"], &["/no/such/directory", "does not exist"]);
+    check_refused("xprof-aggregator", &["--port=5000", "--grpc_port=5000"], &["must be different"]);
     check_refused("xprof-aggregator", &["--no_such_flag=1"], &["no_such_flag"]);
     check_refused("xprof-worker", &["--grpc_port=abc"], &["grpc_port", "abc"]);
-    check_refused(
-        "xprof-worker",
-        &["--max_concurrent_worker_requests=0"],
-        &["max_concurrent_worker_requests"],
-    );
+    check_refused("xprof-worker", &["--max_concurrent_worker_requests=0"], &["max_concurrent_worker_requests"]);
 }
 
 #[test]
@@ -74,19 +54,9 @@ fn the_deployment_guides_arguments_work() {
     let logdir = LogDir::new();
     let logs = logdir.path().display().to_string();
     for arguments in [
-        vec![
-            format!("--port={http}"),
-            format!("-gp={grpc}"),
-            "--hide_capture_profile_button".into(),
-        ],
+        vec![format!("--port={http}"), format!("-gp={grpc}"), "--hide_capture_profile_button".into()],
         vec!["server".into(), logs.clone(), http.to_string()],
-        vec![
-            "-l".into(),
-            logs.clone(),
-            format!("-p={http}"),
-            "-hcpb".into(),
-            "-spp=/src".into(),
-        ],
+        vec!["-l".into(), logs.clone(), format!("-p={http}"), "-hcpb".into(), "-spp=/src".into()],
         vec![
             format!("--logdir={logs}"),
             format!("--port={http}"),
@@ -103,11 +73,7 @@ fn the_deployment_guides_arguments_work() {
         assert!(process.wait().success(), "{arguments:?}: {}", process.log());
     }
     let mut command = Command::new(program("xprof-worker"));
-    command.args([
-        format!("--port={http}"),
-        format!("-gp={grpc}"),
-        "--hide_capture_profile_button".into(),
-    ]);
+    command.args([format!("--port={http}"), format!("-gp={grpc}"), "--hide_capture_profile_button".into()]);
     let mut worker = Process::start(command);
     worker.wait_for_port(grpc);
     worker.signal("INT");

@@ -8,16 +8,11 @@ const TOOLS: [&str; 4] = ["overview_page", "op_profile", "trace_viewer@", "trace
 /// Damaged files of our own: cut in the middle, random, and a length that overflows.
 fn damaged() -> Vec<(String, Vec<u8>)> {
     let good = generate_host(&TpuSession::default(), 0);
-    let noise: Vec<u8> = (0..4096u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
+    let noise: Vec<u8> = (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     vec![
         ("truncated".into(), good[..good.len() / 2].to_vec()),
         ("noise".into(), noise),
-        (
-            "overflow".into(),
-            vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
-        ),
+        ("overflow".into(), vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
     ]
 }
 
@@ -28,12 +23,7 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = std::fs::read_dir(bad)
         .unwrap()
         .flatten()
-        .map(|f| {
-            (
-                f.file_name().to_string_lossy().replace(".xplane.pb", ""),
-                std::fs::read(f.path()).unwrap(),
-            )
-        })
+        .map(|f| (f.file_name().to_string_lossy().replace(".xplane.pb", ""), std::fs::read(f.path()).unwrap()))
         .collect();
     files.sort();
     assert!(!files.is_empty());
@@ -42,14 +32,9 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
 
 fn check(n_workers: usize) {
     let logdir = LogDir::new();
-    let files: Vec<_> = damaged()
-        .into_iter()
-        .chain(corpus().into_iter().map(|(n, b)| (format!("corpus_{n}"), b)))
-        .collect();
-    let session = TpuSession {
-        n_hosts: 2,
-        ..TpuSession::default()
-    };
+    let files: Vec<_> =
+        damaged().into_iter().chain(corpus().into_iter().map(|(n, b)| (format!("corpus_{n}"), b))).collect();
+    let session = TpuSession { n_hosts: 2, ..TpuSession::default() };
     for (name, bytes) in &files {
         logdir.trace(name, "host0", bytes);
         let mixed = format!("mixed_{name}");
@@ -64,37 +49,22 @@ fn check(n_workers: usize) {
             if is_valid {
                 assert_eq!(alone.status, 200, "{name} {tool}: {}", alone.text());
             } else {
-                assert!(
-                    (400..500).contains(&alone.status),
-                    "{name} {tool}: {} {}",
-                    alone.status,
-                    alone.text()
-                );
+                assert!((400..500).contains(&alone.status), "{name} {tool}: {} {}", alone.status, alone.text());
                 let text = alone.text();
-                assert!(
-                    text.contains("host0.xplane.pb") && text.contains("at byte"),
-                    "{name} {tool}: {text}"
-                );
+                assert!(text.contains("host0.xplane.pb") && text.contains("at byte"), "{name} {tool}: {text}");
             }
         }
         let mixed = cluster.get(&format!("/data?run=mixed_{name}&tag=op_profile&host=ALL_HOSTS"));
         assert_eq!(mixed.status, 200, "{name}: {}", mixed.text());
         if !is_valid {
-            assert!(
-                mixed.header("x-xprof-failed-hosts").contains("tpu-host-9"),
-                "{name}: {:?}",
-                mixed.headers
-            );
+            assert!(mixed.header("x-xprof-failed-hosts").contains("tpu-host-9"), "{name}: {:?}", mixed.headers);
             let good = cluster.get("/data?run=good&tag=op_profile&host=ALL_HOSTS");
             assert!(mixed.body == good.body, "{name}: the good hosts' answer differs");
             let log = cluster.aggregator.log();
             assert!(log.contains("tpu-host-9"), "the log does not name the bad host: {log}");
         }
     }
-    assert_eq!(
-        cluster.get("/data?run=good&tag=overview_page&host=ALL_HOSTS").status,
-        200
-    );
+    assert_eq!(cluster.get("/data?run=good&tag=overview_page&host=ALL_HOSTS").status, 200);
 }
 
 #[test]

@@ -23,9 +23,7 @@ fn ctrl_c_stops_every_process() {
     let port = free_port();
     let mut command = Command::new(program("xtask"));
     command.args(["dev", "cluster", "--debug", "--workers", "2"]);
-    command
-        .arg(format!("--port={port}"))
-        .arg(format!("--logdir={}", logdir.path().display()));
+    command.arg(format!("--port={port}")).arg(format!("--logdir={}", logdir.path().display()));
     let mut dev = Process::start(command);
     dev.wait_for_port(port);
     let started = children(dev.id());
@@ -36,10 +34,7 @@ fn ctrl_c_stops_every_process() {
         assert!(!is_running(child), "process {child} outlives the dev cluster");
     }
     let log = dev.log();
-    assert!(
-        log.contains("worker-1 |") && log.contains("aggregator |"),
-        "logs are prefixed by process: {log}"
-    );
+    assert!(log.contains("worker-1 |") && log.contains("aggregator |"), "logs are prefixed by process: {log}");
 }
 
 #[test]
@@ -48,17 +43,11 @@ fn says_in_one_line_what_is_wrong() {
     let port = taken.local_addr().unwrap().port().to_string();
     for (arguments, says) in [
         (vec!["dev", "--port", &port], format!("port {port} is not free")),
-        (
-            vec!["dev", "--logdir", "/no/such"],
-            "/no/such does not exist".to_owned(),
-        ),
+        (vec!["dev", "--logdir", "/no/such"], "/no/such does not exist".to_owned()),
     ] {
         let output = Command::new(program("xtask")).args(&arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && text.contains(&says) && text.trim().lines().count() == 1,
-            "{text}"
-        );
+        assert!(!output.status.success() && text.contains(&says) && text.trim().lines().count() == 1, "{text}");
     }
 }
 
@@ -68,19 +57,11 @@ fn a_dead_child_ends_the_cluster_with_its_name() {
     let port = free_port();
     let mut command = Command::new(program("xtask"));
     command.args(["dev", "--debug", "--workers", "1"]);
-    command
-        .arg(format!("--port={port}"))
-        .arg(format!("--logdir={}", logdir.path().display()));
+    command.arg(format!("--port={port}")).arg(format!("--logdir={}", logdir.path().display()));
     let mut dev = Process::start(command);
     dev.wait_for_port(port);
     let worker = children(dev.id())[0].to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", "KILL", &worker])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-s", "KILL", &worker]).status().unwrap().success());
     assert!(!dev.wait().success());
     assert!(dev.log().contains("worker-0 ended with"), "{}", dev.log());
 }

@@ -18,9 +18,7 @@ fn requests() -> Vec<String> {
         requests.push(format!("/data?run={run}&tag=overview_page&host={host}"));
         requests.push(format!("/data_csv?run={run}&tag=overview_page&host={host}"));
         for group_by in ["program", "category", "provenance"] {
-            requests.push(format!(
-                "/data?run={run}&tag=op_profile&host={host}&group_by={group_by}"
-            ));
+            requests.push(format!("/data?run={run}&tag=op_profile&host={host}&group_by={group_by}"));
         }
     }
     for query in [
@@ -38,11 +36,7 @@ fn requests() -> Vec<String> {
     for tag in ["overview_page", "op_profile", "trace_viewer@"] {
         requests.push(format!("/hosts?run=pod&tag={tag}"));
     }
-    requests.extend([
-        "/runs".into(),
-        "/run_tools?run=pod".into(),
-        "/module_list?run=pod".into(),
-    ]);
+    requests.extend(["/runs".into(), "/run_tools?run=pod".into(), "/module_list?run=pod".into()]);
     requests
 }
 
@@ -92,10 +86,7 @@ fn a_dying_worker_costs_no_answer() {
     back.wait_for_port(port);
     let started = std::time::Instant::now();
     while cluster.get("/data?run=one&tag=trace_viewer@&host=tpu-host-0").status != 200 {
-        assert!(
-            started.elapsed() < std::time::Duration::from_secs(30),
-            "the worker that came back gets no work"
-        );
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "the worker that came back gets no work");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }

@@ -10,10 +10,7 @@ use xprof_tests::{Cluster, LogDir, free_port};
 fn the_manuals_python_client_works() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let python = root.join("target/venv/bin/python");
-    let has_grpc = Command::new(&python)
-        .args(["-c", "import grpc"])
-        .output()
-        .is_ok_and(|o| o.status.success());
+    let has_grpc = Command::new(&python).args(["-c", "import grpc"]).output().is_ok_and(|o| o.status.success());
     if !has_grpc {
         eprintln!("SKIPPED: {} with the package grpcio is not there", python.display());
         return;
@@ -31,11 +28,7 @@ fn the_manuals_python_client_works() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("tpu-host-0.op_stats_v2.pb"), "{text}");
     assert!(logdir.run("run").join("tpu-host-0.op_stats_v2.pb").exists());
 }

@@ -31,14 +31,7 @@ fn start_xprof(program: &Path, logdir: &Path, workers: Option<u16>) -> (Process,
 
 fn ask(port: u16, tag: &str, run: &str) -> Value {
     let url = format!("http://127.0.0.1:{port}/data/plugin/profile/data?run={run}&tag={tag}&host=ALL_HOSTS");
-    let body = ureq::get(&url)
-        .call()
-        .unwrap()
-        .body_mut()
-        .with_config()
-        .limit(1 << 30)
-        .read_to_vec()
-        .unwrap();
+    let body = ureq::get(&url).call().unwrap().body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -91,10 +84,7 @@ fn mixed_fleets_give_the_answers_of_a_pure_one() {
         for tag in ["overview_page", "op_profile"] {
             let expect = ask(pure_port, tag, run);
             let theirs = ask(their_port, tag, run);
-            assert!(
-                same(&expect, &theirs),
-                "XProf's aggregator with our worker: {run} {tag}"
-            );
+            assert!(same(&expect, &theirs), "XProf's aggregator with our worker: {run} {tag}");
             let reply = ours.get(&format!("/data?run={run}&tag={tag}&host=ALL_HOSTS"));
             assert_eq!(reply.status, 200, "{}", reply.text());
             let got: Value = serde_json::from_slice(&reply.body).unwrap();
@@ -108,13 +98,6 @@ fn mixed_fleets_give_the_answers_of_a_pure_one() {
             .filter(|f| f.file_name().to_string_lossy().ends_with(".op_stats_v2.pb"))
             .count()
     };
-    assert!(
-        n_files(&directories[1]) >= 4,
-        "our worker wrote the files of the protocol: {}",
-        worker.log()
-    );
-    assert!(
-        n_files(&directories[2]) >= 4,
-        "XProf's worker did the work for our aggregator"
-    );
+    assert!(n_files(&directories[1]) >= 4, "our worker wrote the files of the protocol: {}", worker.log());
+    assert!(n_files(&directories[2]) >= 4, "XProf's worker did the work for our aggregator");
 }

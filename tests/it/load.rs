@@ -25,14 +25,7 @@ fn requests(cluster: &Cluster) -> Vec<String> {
 fn two_hundred_cold_requests_at_once() {
     let logdir = LogDir::new();
     for i in 0..8 {
-        logdir.generate(
-            &format!("run{i}"),
-            &TpuSession {
-                n_hosts: 3,
-                seed: i,
-                ..TpuSession::default()
-            },
-        );
+        logdir.generate(&format!("run{i}"), &TpuSession { n_hosts: 3, seed: i, ..TpuSession::default() });
     }
     if let Some(corpus) = shared("corpus/logdir") {
         logdir.copy_runs(&corpus);
@@ -46,10 +39,7 @@ fn two_hundred_cold_requests_at_once() {
     }
     let n_wrong = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = requests
-            .iter()
-            .map(|request| (request, scope.spawn(|| busy.get(request))))
-            .collect();
+        let threads: Vec<_> = requests.iter().map(|request| (request, scope.spawn(|| busy.get(request)))).collect();
         for (request, thread) in threads {
             let (reply, expect) = (thread.join().unwrap(), calm.get(request));
             if reply.status != 200 || reply.body != expect.body {

@@ -10,20 +10,13 @@ pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let directory = test.ancestors().nth(2).expect("the test lies in target/PROFILE/deps");
     let path = directory.join(name);
-    assert!(
-        path.exists(),
-        "{} is not built: run the tests by `cargo xtask test`",
-        path.display()
-    );
+    assert!(path.exists(), "{} is not built: run the tests by `cargo xtask test`", path.display());
     path
 }
 
 /// A port that is free now.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|l| l.local_addr())
-        .expect("a free port")
-        .port()
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 /// A process that is killed when the test ends.
@@ -39,12 +32,7 @@ impl Process {
         let log = tempfile::NamedTempFile::new().expect("a log file");
         let (file, stderr) = log.keep().expect("the log file is kept");
         let out = file.try_clone().expect("a second handle");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(file)
-            .spawn()
-            .expect("the program starts");
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(file).spawn().expect("the program starts");
         Self { child, stderr }
     }
 
@@ -59,11 +47,7 @@ impl Process {
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = self.child.try_wait().expect("a status");
             assert!(ended.is_none(), "the process ended: {}", self.log());
-            assert!(
-                started.elapsed() < Duration::from_secs(60),
-                "no answer on port {port}: {}",
-                self.log()
-            );
+            assert!(started.elapsed() < Duration::from_secs(60), "no answer on port {port}: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -77,13 +61,7 @@ impl Process {
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &id])
-                .status()
-                .expect("kill runs")
-                .success()
-        );
+        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill runs").success());
     }
 
     /// Waits until it has ended by itself.
@@ -93,11 +71,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("a status") {
                 return status;
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(60),
-                "it does not end: {}",
-                self.log()
-            );
+            assert!(started.elapsed() < Duration::from_secs(60), "it does not end: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -169,27 +143,15 @@ impl Cluster {
         }
         let port = free_port();
         let mut command = Command::new(program("xprof-aggregator"));
-        command
-            .arg(format!("--logdir={}", logdir.display()))
-            .arg(format!("--port={port}"))
-            .args(flags);
+        command.arg(format!("--logdir={}", logdir.display())).arg(format!("--port={port}")).args(flags);
         if n_workers > 0 {
             let list: Vec<_> = worker_ports.iter().map(|p| format!("127.0.0.1:{p}")).collect();
             command.arg(format!("--worker_service_address={}", list.join(",")));
         }
         let mut aggregator = Process::start(command);
         aggregator.wait_for_port(port);
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        Self {
-            aggregator,
-            workers,
-            worker_ports,
-            base: format!("http://127.0.0.1:{port}"),
-            agent,
-        }
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        Self { aggregator, workers, worker_ports, base: format!("http://127.0.0.1:{port}"), agent }
     }
 
     /// Starts one worker on a port.
@@ -201,34 +163,19 @@ impl Cluster {
 
     /// Asks for a path.
     pub fn get(&self, path: &str) -> Reply {
-        let mut reply = self
-            .agent
-            .get(format!("{}{path}", self.base))
-            .call()
-            .expect("an answer");
+        let mut reply = self.agent.get(format!("{}{path}", self.base)).call().expect("an answer");
         let mut body = Vec::new();
-        reply
-            .body_mut()
-            .as_reader()
-            .read_to_end(&mut body)
-            .expect("the whole answer");
+        reply.body_mut().as_reader().read_to_end(&mut body).expect("the whole answer");
         let headers = reply
             .headers()
             .iter()
             .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect();
-        Reply {
-            status: reply.status().as_u16(),
-            body,
-            headers,
-        }
+        Reply { status: reply.status().as_u16(), body, headers }
     }
 
     /// Runs a program to its end.
     pub fn run(program_name: &str, arguments: &[&str]) -> Output {
-        Command::new(program(program_name))
-            .args(arguments)
-            .output()
-            .expect("the program runs")
+        Command::new(program(program_name)).args(arguments).output().expect("the program runs")
     }
 }

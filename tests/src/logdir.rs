@@ -21,9 +21,7 @@ impl Default for LogDir {
 impl LogDir {
     /// Without runs.
     pub fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().expect("a temporary directory"),
-        }
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// The log directory.
@@ -54,10 +52,7 @@ impl LogDir {
 
     /// Adds the runs of a log directory of the corpus.
     pub fn copy_runs(&self, logdir: &Path) -> &Self {
-        for run in std::fs::read_dir(logdir.join("plugins/profile"))
-            .expect("the corpus")
-            .flatten()
-        {
+        for run in std::fs::read_dir(logdir.join("plugins/profile")).expect("the corpus").flatten() {
             let target = self.run(&run.file_name().to_string_lossy());
             for file in std::fs::read_dir(run.path()).expect("a run").flatten() {
                 let bytes = std::fs::read(file.path()).expect("a trace");

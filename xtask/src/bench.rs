@@ -57,19 +57,12 @@ pub fn run(args: &Args) -> Result<()> {
         cases.push(format!("render/{}", tool.name));
     }
     let mut rows = Vec::new();
-    println!(
-        "{:28}{:>8}{:>12}{:>10}{:>10}",
-        "stage/tool", "MB", "ms", "MB/s", "peak MiB"
-    );
+    println!("{:28}{:>8}{:>12}{:>10}{:>10}", "stage/tool", "MB", "ms", "MB/s", "peak MiB");
     for &size in &args.sizes {
         for case in &cases {
             let (size_text, repeat) = (size.to_string(), args.repeat.to_string());
-            let line = cmd!(
-                shell,
-                "{program} bench --sizes {size_text} --repeat {repeat} --case {case}"
-            )
-            .quiet()
-            .read()?;
+            let line =
+                cmd!(shell, "{program} bench --sizes {size_text} --repeat {repeat} --case {case}").quiet().read()?;
             let row = parse(case, size, &line).with_context(|| format!("case {case} printed {line:?}"))?;
             println!("{}", show(&row));
             rows.push(row);
@@ -80,13 +73,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn show(row: &Row) -> String {
     let rate = row.bytes as f64 / 1e6 / row.seconds;
-    format!(
-        "{:28}{:>8}{:>12.2}{rate:>10.0}{:>10.0}",
-        row.case,
-        row.size_mb,
-        row.seconds * 1e3,
-        row.peak_mib
-    )
+    format!("{:28}{:>8}{:>12.2}{rate:>10.0}{:>10.0}", row.case, row.size_mb, row.seconds * 1e3, row.peak_mib)
 }
 
 fn parse(case: &str, size_mb: usize, line: &str) -> Option<Row> {
@@ -126,9 +113,7 @@ fn once(case: &str, trace: &TraceBytes) -> Result<Duration> {
     if case == "prepare" {
         return Ok(started.elapsed());
     }
-    let Some((stage, tool)) = case.split_once('/') else {
-        bail!("no case {case}")
-    };
+    let Some((stage, tool)) = case.split_once('/') else { bail!("no case {case}") };
     let (tool, params) = (registry::find(tool)?, Params::new());
     let started = Instant::now();
     let part = tool.map(&prepared, &params, &mut diag)?;
@@ -145,31 +130,18 @@ fn once(case: &str, trace: &TraceBytes) -> Result<Duration> {
 /// Peak resident memory of this process.
 fn peak_mib() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("peak memory is known on Linux only")?;
-    let kib = status
-        .lines()
-        .find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
     kib.map(|k| k / 1024.0).context("VmHWM is not in /proc/self/status")
 }
 
 fn publish(args: &Args, shell: &Shell, rows: &[Row]) -> Result<()> {
     let date = cmd!(shell, "date +%Y-%m-%d").quiet().read()?;
-    let folder = args
-        .out
-        .clone()
-        .unwrap_or_else(|| crate::root().join("tests/bench/runs"))
-        .join(date);
+    let folder = args.out.clone().unwrap_or_else(|| crate::root().join("tests/bench/runs")).join(date);
     std::fs::create_dir_all(&folder)?;
     let mut csv = "case,size_mb,bytes,seconds,peak_mib\n".to_owned();
-    let mut summary = format!(
-        "{:28}{:>8}{:>12}{:>10}{:>10}\n",
-        "stage/tool", "MB", "ms", "MB/s", "peak MiB"
-    );
+    let mut summary = format!("{:28}{:>8}{:>12}{:>10}{:>10}\n", "stage/tool", "MB", "ms", "MB/s", "peak MiB");
     for row in rows {
-        writeln!(
-            csv,
-            "{},{},{},{},{}",
-            row.case, row.size_mb, row.bytes, row.seconds, row.peak_mib
-        )?;
+        writeln!(csv, "{},{},{},{},{}", row.case, row.size_mb, row.bytes, row.seconds, row.peak_mib)?;
         writeln!(summary, "{}", show(row))?;
     }
     let rustc = cmd!(shell, "rustc --version").quiet().read()?;

@@ -22,17 +22,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let session = TpuSession {
-        seed: args.seed,
-        ..TpuSession::of_size(args.hosts, args.bytes)
-    };
+    let session = TpuSession { seed: args.seed, ..TpuSession::of_size(args.hosts, args.bytes) };
     write_session(&args.out, &session)?;
-    println!(
-        "{}: {} hosts of about {} bytes",
-        args.out.display(),
-        args.hosts,
-        args.bytes
-    );
+    println!("{}: {} hosts of about {} bytes", args.out.display(), args.hosts, args.bytes);
     Ok(())
 }
 

@@ -41,10 +41,7 @@ pub fn run(args: &Args) -> Result<()> {
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
     let logdir = match &args.logdir {
         Some(dir) if dir.is_dir() => dir.clone(),
-        Some(dir) => bail!(
-            "the log directory {} does not exist or is not a directory",
-            dir.display()
-        ),
+        Some(dir) => bail!("the log directory {} does not exist or is not a directory", dir.display()),
         None => crate::demo::demo_logdir()?,
     };
     let programs = build(args.debug)?;
@@ -53,18 +50,14 @@ pub fn run(args: &Args) -> Result<()> {
     for i in 0..args.workers {
         let (grpc, admin) = (free_port()?, free_port()?);
         let mut command = Command::new(programs.join("xprof-worker"));
-        command
-            .arg(format!("--grpc_port={grpc}"))
-            .arg(format!("--port={admin}"));
+        command.arg(format!("--grpc_port={grpc}")).arg(format!("--port={admin}"));
         let mut worker = Service::start(&format!("worker-{i}"), command, false)?;
         worker.wait_for_port(grpc)?;
         addresses.push(format!("127.0.0.1:{grpc}"));
         services.push(worker);
     }
     let mut command = Command::new(programs.join("xprof-aggregator"));
-    command
-        .arg(format!("--logdir={}", logdir.display()))
-        .arg(format!("--port={}", args.port));
+    command.arg(format!("--logdir={}", logdir.display())).arg(format!("--port={}", args.port));
     if !addresses.is_empty() {
         command.arg(format!("--worker_service_address={}", addresses.join(",")));
     }
@@ -97,10 +90,6 @@ pub fn build(debug: bool) -> Result<PathBuf> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     let profile = if debug { "dev" } else { "release" };
-    cmd!(
-        shell,
-        "cargo build --profile {profile} -p xprof-worker -p xprof-aggregator"
-    )
-    .run()?;
+    cmd!(shell, "cargo build --profile {profile} -p xprof-worker -p xprof-aggregator").run()?;
     Ok(crate::target_dir().join(if debug { "debug" } else { "release" }))
 }

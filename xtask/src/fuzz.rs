@@ -22,12 +22,7 @@ pub fn run(args: &Args) -> Result<()> {
     let target = &args.target;
     let corpus = dir.join("corpus").join(target);
     std::fs::create_dir_all(&corpus)?;
-    let seed = TpuSession {
-        n_cores: 1,
-        n_steps: 2,
-        n_ops_per_step: 8,
-        ..TpuSession::default()
-    };
+    let seed = TpuSession { n_cores: 1, n_steps: 2, n_ops_per_step: 8, ..TpuSession::default() };
     std::fs::write(corpus.join("generated"), generate_host(&seed, 0))?;
     let captured = crate::root().join("tests/traces/jax_cpu_mlp/plugins/profile/jax_cpu_mlp/host0.xplane.pb");
     std::fs::copy(captured, corpus.join("captured")).context("cannot copy the captured trace")?;

@@ -29,14 +29,8 @@ pub fn run() -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     cmd!(shell, "cargo fmt --all --check").run()?;
-    cmd!(
-        shell,
-        "cargo clippy --workspace --all-targets --all-features -- -D warnings"
-    )
-    .run()?;
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features")
-        .quiet()
-        .read()?;
+    cmd!(shell, "cargo clippy --workspace --all-targets --all-features -- -D warnings").run()?;
+    let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features").quiet().read()?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let mut complaints = licences(&metadata);
     complaints.extend(unused_dependencies(&metadata)?);
@@ -58,9 +52,7 @@ fn licences(metadata: &Value) -> Vec<String> {
         .filter_map(|p| {
             let text = p["license"].as_str().unwrap_or("none");
             // `A AND B` needs both, `A OR B` (or the old `A/B`) one of them.
-            let fine = text
-                .split(" AND ")
-                .all(|all| all.split(" OR ").flat_map(|any| any.split('/')).any(allowed));
+            let fine = text.split(" AND ").all(|all| all.split(" OR ").flat_map(|any| any.split('/')).any(allowed));
             (!fine).then(|| format!("licence: {} {} is under {text}", p["name"], p["version"]))
         })
         .collect()
@@ -79,16 +71,10 @@ fn unused_dependencies(metadata: &Value) -> Result<Vec<String>> {
         let mut words = BTreeSet::new();
         for file in crate::tidy::files(directory, "rs")? {
             let text = std::fs::read_to_string(&file)?;
-            words.extend(
-                text.split(|c: char| !c.is_alphanumeric() && c != '_')
-                    .map(str::to_owned),
-            );
+            words.extend(text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned));
         }
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let name = dependency["rename"]
-                .as_str()
-                .or(dependency["name"].as_str())
-                .unwrap_or_default();
+            let name = dependency["rename"].as_str().or(dependency["name"].as_str()).unwrap_or_default();
             if !words.contains(&name.replace('-', "_")) && !GENERATED.contains(&name) {
                 complaints.push(format!("unused dependency: {} does not use {name}", package["name"]));
             }

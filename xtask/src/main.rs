@@ -71,10 +71,7 @@ fn root() -> PathBuf {
 }
 
 /// Where cargo puts what it builds.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "cargo's own variable, not configuration of the service"
-)]
+#[allow(clippy::disallowed_methods, reason = "cargo's own variable, not configuration of the service")]
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -16,11 +16,7 @@ pub struct Service {
 impl Service {
     /// Starts `command` and copies its output to ours, line by line, behind its name; quiet ones are not copied.
     pub fn start(name: &str, mut command: Command, quiet: bool) -> Result<Self> {
-        let (out, err) = if quiet {
-            (Stdio::null(), Stdio::null())
-        } else {
-            (Stdio::piped(), Stdio::piped())
-        };
+        let (out, err) = if quiet { (Stdio::null(), Stdio::null()) } else { (Stdio::piped(), Stdio::piped()) };
         let mut child = command
             .stdin(Stdio::null())
             .stdout(out)
@@ -39,10 +35,7 @@ impl Service {
                 }
             });
         }
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-        })
+        Ok(Self { name: name.to_owned(), child })
     }
 
     /// Its exit status, if it has ended.

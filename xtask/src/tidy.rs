@@ -23,9 +23,8 @@ pub fn check() -> Result<Vec<String>> {
     let core = std::fs::read_to_string(root.join("crates/xprof-core/Cargo.toml"))?;
     for banned in ["tokio", "tonic", "hyper", "figment"] {
         if core.lines().any(|l| l.starts_with(banned)) {
-            complaints.push(format!(
-                "crates/xprof-core must stay synchronous and without sockets: it depends on {banned}"
-            ));
+            complaints
+                .push(format!("crates/xprof-core must stay synchronous and without sockets: it depends on {banned}"));
         }
     }
     complaints.extend(registry(&root)?);
@@ -39,9 +38,7 @@ fn source_file(name: &str, text: &str) -> Vec<String> {
     }
     let n_lines = text.lines().take_while(|l| *l != "#[cfg(test)]").count();
     if n_lines > MAX_LINES && !name.contains("/fixture/") {
-        complaints.push(format!(
-            "{name}: {n_lines} lines before its tests, more than {MAX_LINES}"
-        ));
+        complaints.push(format!("{name}: {n_lines} lines before its tests, more than {MAX_LINES}"));
     }
     let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
     if name != UNSAFE_FILE
@@ -73,10 +70,7 @@ fn layers(name: &str, text: &str) -> Vec<String> {
 /// The registry lists the tools in alphabetical order.
 fn registry(root: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(root.join("crates/xprof-core/src/tools/registry.rs"))?;
-    let names: Vec<&str> = text
-        .lines()
-        .filter_map(|l| l.trim().strip_prefix("Entry::of::<"))
-        .collect();
+    let names: Vec<&str> = text.lines().filter_map(|l| l.trim().strip_prefix("Entry::of::<")).collect();
     let mut complaints = Vec::new();
     if !names.is_sorted() {
         complaints.push("crates/xprof-core/src/tools/registry.rs: the tools are not in alphabetical order".to_owned());

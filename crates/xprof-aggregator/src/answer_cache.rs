@@ -107,10 +107,8 @@ pub struct AnswerCache(Cache<AnswerKey, Arc<CachedAnswer>>);
 impl AnswerCache {
     /// A store of at most that many bytes; none keeps nothing.
     pub fn new(max_bytes: u64) -> Self {
-        let cache = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|_, answer: &Arc<CachedAnswer>| answer.weight())
-            .build();
+        let cache =
+            Cache::builder().max_capacity(max_bytes).weigher(|_, answer: &Arc<CachedAnswer>| answer.weight()).build();
         Self(cache)
     }
 

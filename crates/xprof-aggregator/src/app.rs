@@ -83,16 +83,9 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
         };
         let workers = Pool::start(options, &metrics);
         let automatic = (config.workers.len() * JOBS_PER_WORKER).max(LEAST_REMOTE_JOBS);
-        (
-            Runner::Workers(Dispatch::new(workers, config.worker_wait, &metrics)),
-            automatic,
-        )
+        (Runner::Workers(Dispatch::new(workers, config.worker_wait, &metrics)), automatic)
     };
-    let max_jobs = if config.max_jobs == 0 {
-        automatic
-    } else {
-        config.max_jobs
-    };
+    let max_jobs = if config.max_jobs == 0 { automatic } else { config.max_jobs };
     let state = Arc::new(State {
         catalog: Catalog::new(config.logdir.clone(), &engine),
         fanout: Fanout::new(engine, runner, max_jobs, &metrics),
@@ -102,21 +95,12 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
         metrics,
         config,
     });
-    Ok(App {
-        service: stack(Arc::clone(&state)),
-        state,
-    })
+    Ok(App { service: stack(Arc::clone(&state)), state })
 }
 
 /// A log directory is what may be read, unless more is permitted by name. Without one every path is, as in the reference's
 /// deployments, where requests name their sessions by path.
 fn allowed_roots(config: &Config) -> Vec<String> {
-    let logdir = config
-        .logdir
-        .as_ref()
-        .map(|dir: &PathBuf| dir.to_string_lossy().into_owned());
-    logdir
-        .into_iter()
-        .chain(config.common.allowed_roots.iter().cloned())
-        .collect()
+    let logdir = config.logdir.as_ref().map(|dir: &PathBuf| dir.to_string_lossy().into_owned());
+    logdir.into_iter().chain(config.common.allowed_roots.iter().cloned()).collect()
 }

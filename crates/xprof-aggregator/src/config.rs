@@ -22,22 +22,10 @@ pub static PROGRAM: Program = Program {
         xprof-aggregator --logdir gs-mount --worker_service_address w1:50051,w2:50051\n  \
         xprof-aggregator --port 10000 --worker_service_address dns:///xprof-worker-service.default.svc.cluster.local:8891",
     groups: &[
-        Group {
-            title: "XProf's own flags",
-            keys: UPSTREAM_KEYS,
-        },
-        Group {
-            title: "Requests",
-            keys: REQUEST_KEYS,
-        },
-        Group {
-            title: "Workers",
-            keys: WORKER_KEYS,
-        },
-        Group {
-            title: "Process",
-            keys: COMMON_KEYS,
-        },
+        Group { title: "XProf's own flags", keys: UPSTREAM_KEYS },
+        Group { title: "Requests", keys: REQUEST_KEYS },
+        Group { title: "Workers", keys: WORKER_KEYS },
+        Group { title: "Process", keys: COMMON_KEYS },
     ],
     positional: &["logdir", "port"],
 };
@@ -247,11 +235,7 @@ impl RawConfig {
         }
         let workers = parse(&self.worker_service_address)
             .map_err(|why| ConfigError(format!("--worker_service_address: {why}")))?;
-        let logdir = if self.logdir.is_empty() {
-            None
-        } else {
-            Some(log_directory(&self.logdir, home)?)
-        };
+        let logdir = if self.logdir.is_empty() { None } else { Some(log_directory(&self.logdir, home)?) };
         let policy = Policy::from_name(&self.lb_policy).unwrap_or_default();
         Ok(Config {
             logdir,
@@ -283,9 +267,7 @@ fn log_directory(text: &str, home: Option<&Path>) -> Result<PathBuf, ConfigError
     let path = std::path::absolute(&path).map_err(|e| ConfigError(format!("--logdir={text} is not a path: {e}")))?;
     if !path.is_dir() {
         // `parity:` the reference's words.
-        return Err(ConfigError(format!(
-            "Log directory '{text}' does not exist or is not a directory."
-        )));
+        return Err(ConfigError(format!("Log directory '{text}' does not exist or is not a directory.")));
     }
     Ok(path)
 }
@@ -312,10 +294,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().to_str().unwrap();
         let c = config(&[&format!("--logdir={dir}"), "--port=8791"], &[]).unwrap();
-        assert_eq!(
-            (c.logdir.as_deref(), c.port, c.workers.len()),
-            (Some(Path::new(dir)), 8791, 0)
-        );
+        assert_eq!((c.logdir.as_deref(), c.port, c.workers.len()), (Some(Path::new(dir)), 8791, 0));
         let c = config(
             &[
                 "--port=10000",
@@ -327,24 +306,13 @@ mod tests {
         )
         .unwrap();
         assert!(c.page.hide_capture_profile_button && c.logdir.is_none() && c.workers.len() == 1);
-        let c = config(
-            &[
-                "server", "-l", dir, "-p=1", "-g=2", "-w", "a:1,b:2", "-h", "-e", "-s", "x/", "-m=3",
-            ],
-            &[],
-        )
-        .unwrap();
-        assert_eq!(
-            (c.port, c.workers.len(), c.max_jobs, c.page.src_prefix.as_deref()),
-            (1, 2, 3, Some("x/"))
-        );
+        let c = config(&["server", "-l", dir, "-p=1", "-g=2", "-w", "a:1,b:2", "-h", "-e", "-s", "x/", "-m=3"], &[])
+            .unwrap();
+        assert_eq!((c.port, c.workers.len(), c.max_jobs, c.page.src_prefix.as_deref()), (1, 2, 3, Some("x/")));
         let c = config(&[dir, "7", "-gp", "9", "-wsa=a:1", "-hcpb", "-spp", "y"], &[]).unwrap();
         assert_eq!((c.port, c.page.hide_capture_profile_button), (7, true));
         assert_eq!(config(&["server", dir, "8"], &[]).unwrap().port, 8);
-        assert_eq!(
-            config(&["--logdir=~/tmp"], &[]).unwrap().logdir.unwrap(),
-            Path::new("/tmp")
-        );
+        assert_eq!(config(&["--logdir=~/tmp"], &[]).unwrap().logdir.unwrap(), Path::new("/tmp"));
         assert!(config(&["--worker_service_address="], &[]).unwrap().workers.is_empty());
     }
 
@@ -355,22 +323,10 @@ mod tests {
                 &["--port=5", "--grpc_port=5"][..],
                 "The main server port (--port) and the gRPC port (--grpc_port) must be different.",
             ),
-            (
-                &["--logdir=/no/such/dir"],
-                "Log directory '/no/such/dir' does not exist or is not a directory.",
-            ),
-            (
-                &["--logdir=/etc/hostname"],
-                "Log directory '/etc/hostname' does not exist or is not a directory.",
-            ),
-            (
-                &["--port=99999"],
-                "--port=99999 is not valid: it must be a whole number from 0 to 65535",
-            ),
-            (
-                &["--worker_service_address=w"],
-                "\"w\" is not a worker address: the port is missing",
-            ),
+            (&["--logdir=/no/such/dir"], "Log directory '/no/such/dir' does not exist or is not a directory."),
+            (&["--logdir=/etc/hostname"], "Log directory '/etc/hostname' does not exist or is not a directory."),
+            (&["--port=99999"], "--port=99999 is not valid: it must be a whole number from 0 to 65535"),
+            (&["--worker_service_address=w"], "\"w\" is not a worker address: the port is missing"),
             (&["--lb_policy=random"], "one of round_robin, affinity"),
             (&["--request_timeout=soon"], "--request_timeout=soon is not valid"),
             (&["--bogus"], "--bogus"),

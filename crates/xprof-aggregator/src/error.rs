@@ -85,11 +85,7 @@ fn core_text(file: &str, source: &xprof_core::Error) -> String {
 
 /// A worker's message with the file, unless it names the file itself.
 fn job_text(file: &str, message: &str) -> String {
-    if message.contains(file) {
-        message.to_owned()
-    } else {
-        format!("{file}: {message}")
-    }
+    if message.contains(file) { message.to_owned() } else { format!("{file}: {message}") }
 }
 
 /// Whose fault a failed job is.
@@ -138,10 +134,9 @@ impl Error {
     pub fn spares_other_hosts(&self) -> bool {
         match self {
             Self::Unreadable { .. } => true,
-            Self::Core { source, .. } => matches!(
-                source,
-                xprof_core::Error::Malformed { .. } | xprof_core::Error::TooLarge { .. }
-            ),
+            Self::Core { source, .. } => {
+                matches!(source, xprof_core::Error::Malformed { .. } | xprof_core::Error::TooLarge { .. })
+            }
             Self::Job { fault, .. } => *fault == Fault::Trace,
             _ => false,
         }
@@ -149,10 +144,7 @@ impl Error {
 
     /// A failure of the work on one trace.
     pub fn core(file: impl Into<String>, source: xprof_core::Error) -> Self {
-        Self::Core {
-            file: file.into(),
-            source,
-        }
+        Self::Core { file: file.into(), source }
     }
 
     /// The message with every cause behind it, in one line.
@@ -180,19 +172,13 @@ mod tests {
     fn chains_causes_once() {
         let e = Error::core("", xprof_core::Error::NotFound("no step".into()));
         assert_eq!(e.chain(), "no step");
-        let large = xprof_core::Error::TooLarge {
-            what: "the number of planes".into(),
-            limit: "5".into(),
-        };
+        let large = xprof_core::Error::TooLarge { what: "the number of planes".into(), limit: "5".into() };
         assert_eq!(
             Error::core("h.xplane.pb", large).chain(),
             "h.xplane.pb: the number of planes exceeds the limit of 5"
         );
         let io = std::io::Error::other("disk on fire");
-        let e = Error::Unreadable {
-            path: "/x".into(),
-            source: Arc::new(io),
-        };
+        let e = Error::Unreadable { path: "/x".into(), source: Arc::new(io) };
         assert_eq!(e.chain(), "/x cannot be read: disk on fire");
         assert!(e.spares_other_hosts());
     }

@@ -100,7 +100,5 @@ async fn listen(address: &str, port: u16) -> anyhow::Result<TcpListener> {
         .parse()
         .with_context(|| format!("--bind_address={address} is not an address"))?;
     let address = SocketAddr::new(ip, port);
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("port {port} cannot be opened on {}", address.ip()))
+    TcpListener::bind(address).await.with_context(|| format!("port {port} cannot be opened on {}", address.ip()))
 }

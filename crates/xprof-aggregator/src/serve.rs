@@ -29,10 +29,7 @@ const MAX_STREAMS: u32 = 256;
 /// Serves until draining begins, then until the requests under way are answered or the grace period is over.
 pub async fn serve(listener: TcpListener, stack: Stack, shutdown: Shutdown) -> Drained {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .pipeline_flush(true);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).pipeline_flush(true);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
@@ -63,9 +60,7 @@ fn connect(http: &Builder<TokioExecutor>, stream: TcpStream, stack: &Stack, conn
         tracing::debug!(%error, "nodelay cannot be set");
     }
     // A body that a client sends is dropped unread: no route takes one.
-    let service = stack
-        .clone()
-        .map_request(|request: Request<Incoming>| request.map(drop));
+    let service = stack.clone().map_request(|request: Request<Incoming>| request.map(drop));
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let connection = connections.watch(connection.into_owned());
     tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! Criterion benches, one group per stage: `cargo bench -p xprof-core --features fixture`.
 //!
 //! Ids are `stage/tool/trace`. Each case asserts its result once, before it is timed.
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run must stop")]
 
 use std::sync::Arc;
 

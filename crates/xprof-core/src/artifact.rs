@@ -47,10 +47,7 @@ pub struct AnyArtifact {
 
 impl std::fmt::Debug for AnyArtifact {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AnyArtifact")
-            .field("kind", &self.kind)
-            .field("weight", &self.weight)
-            .finish_non_exhaustive()
+        f.debug_struct("AnyArtifact").field("kind", &self.kind).field("weight", &self.weight).finish_non_exhaustive()
     }
 }
 
@@ -60,20 +57,14 @@ impl AnyArtifact {
         fn encode<A: Artifact>(any: &(dyn Any + Send + Sync)) -> Vec<u8> {
             any.downcast_ref::<A>().map(Artifact::encode).unwrap_or_default()
         }
-        Self {
-            weight: artifact.weight(),
-            inner: Arc::new(artifact),
-            kind: A::KIND,
-            encode: encode::<A>,
-        }
+        Self { weight: artifact.weight(), inner: Arc::new(artifact), kind: A::KIND, encode: encode::<A> }
     }
 
     /// Remembers the type.
     pub fn downcast<A: Artifact>(&self) -> Result<Arc<A>> {
-        Arc::clone(&self.inner).downcast::<A>().map_err(|_| Error::BadArtifact {
-            artifact: A::KIND,
-            reason: format!("it is a {} artifact", self.kind),
-        })
+        Arc::clone(&self.inner)
+            .downcast::<A>()
+            .map_err(|_| Error::BadArtifact { artifact: A::KIND, reason: format!("it is a {} artifact", self.kind) })
     }
 
     /// The artifact's bytes.

@@ -158,14 +158,7 @@ impl Diag {
     /// Counts `n` problems of a kind; none if `n` is 0.
     pub fn count_n(&mut self, kind: ProblemKind, n: u64, example: impl FnOnce() -> String) {
         if n > 0 {
-            self.problems
-                .entry(kind)
-                .or_insert_with(|| Problem {
-                    kind,
-                    count: 0,
-                    example: example(),
-                })
-                .count += n;
+            self.problems.entry(kind).or_insert_with(|| Problem { kind, count: 0, example: example() }).count += n;
         }
     }
 
@@ -178,10 +171,7 @@ impl Diag {
 
     /// A collector for a parallel part of the same job: no problems yet, cancelled together with this one.
     pub fn fork(&self) -> Self {
-        Self {
-            problems: BTreeMap::new(),
-            cancelled: Arc::clone(&self.cancelled),
-        }
+        Self { problems: BTreeMap::new(), cancelled: Arc::clone(&self.cancelled) }
     }
 
     /// What was counted, in the order of kinds.
@@ -196,11 +186,7 @@ impl Diag {
 
     /// To be called between pieces of work of a few milliseconds: [`Error::Cancelled`] once the job was cancelled.
     pub fn check(&self) -> Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            Err(Error::Cancelled)
-        } else {
-            Ok(())
-        }
+        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
 
@@ -216,14 +202,7 @@ mod tests {
         all.count(ProblemKind::DuplicateKey, || "plane 0".into());
         all.merge(&part);
         let problems: Vec<_> = all.problems().cloned().collect();
-        assert_eq!(
-            problems,
-            [Problem {
-                kind: ProblemKind::DuplicateKey,
-                count: 3,
-                example: "plane 0".into()
-            }]
-        );
+        assert_eq!(problems, [Problem { kind: ProblemKind::DuplicateKey, count: 3, example: "plane 0".into() }]);
         assert!(part.check().is_ok());
         all.cancel_handle().cancel();
         assert_eq!(part.check().unwrap_err().code(), "cancelled");

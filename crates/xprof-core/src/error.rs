@@ -97,10 +97,6 @@ impl Error {
 
     /// An [`Error::InvalidParameter`].
     pub fn invalid(parameter: &str, value: &str, allowed: &str) -> Self {
-        Self::InvalidParameter {
-            parameter: parameter.into(),
-            value: value.into(),
-            allowed: allowed.into(),
-        }
+        Self::InvalidParameter { parameter: parameter.into(), value: value.into(), allowed: allowed.into() }
     }
 }

@@ -53,44 +53,20 @@ pub fn parse(full_name: &str) -> ParsedOp<'_> {
         return parse_bare(full_name);
     };
     if name == "Iterator" {
-        return ParsedOp {
-            category: OpCategory::TfData,
-            op_name: full_name,
-            op_type: DATASET_OP_TYPE,
-        };
+        return ParsedOp { category: OpCategory::TfData, op_name: full_name, op_type: DATASET_OP_TYPE };
     }
     if is_tf_op_name(name) && is_tf_op_type(op_type) {
-        return ParsedOp {
-            category: OpCategory::TensorFlow,
-            op_name: name,
-            op_type,
-        };
+        return ParsedOp { category: OpCategory::TensorFlow, op_name: name, op_type };
     }
-    let derived = if op_type.is_empty() {
-        type_from_name(name)
-    } else {
-        op_type
-    };
+    let derived = if op_type.is_empty() { type_from_name(name) } else { op_type };
     if is_jax_op_type(derived) {
         let op_type = derived.split_once('[').map_or(derived, |(head, _)| head);
-        return ParsedOp {
-            category: OpCategory::Jax,
-            op_name: name,
-            op_type,
-        };
+        return ParsedOp { category: OpCategory::Jax, op_name: name, op_type };
     }
     if op_type.is_empty() {
-        return ParsedOp {
-            category: OpCategory::TensorFlow,
-            op_name: name,
-            op_type: derived,
-        };
+        return ParsedOp { category: OpCategory::TensorFlow, op_name: name, op_type: derived };
     }
-    ParsedOp {
-        category: OpCategory::Unknown,
-        op_name: full_name,
-        op_type: "",
-    }
+    ParsedOp { category: OpCategory::Unknown, op_name: full_name, op_type: "" }
 }
 
 /// A name without a colon is a memory copy or nothing known.
@@ -98,18 +74,10 @@ fn parse_bare(full_name: &str) -> ParsedOp<'_> {
     for (prefix, category, op_type) in MEMCPY {
         let head = full_name.as_bytes().get(..prefix.len());
         if head.is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes())) {
-            return ParsedOp {
-                category,
-                op_name: full_name,
-                op_type,
-            };
+            return ParsedOp { category, op_name: full_name, op_type };
         }
     }
-    ParsedOp {
-        category: OpCategory::Unknown,
-        op_name: full_name,
-        op_type: "",
-    }
+    ParsedOp { category: OpCategory::Unknown, op_name: full_name, op_type: "" }
 }
 
 /// Whether the whole text is `[A-Za-z0-9.][A-Za-z0-9_.\/>-]*`.
@@ -118,9 +86,7 @@ pub fn is_tf_op_name(text: &str) -> bool {
         return false;
     };
     (first.is_ascii_alphanumeric() || *first == b'.')
-        && rest
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'\\' | b'/' | b'>' | b'-'))
+        && rest.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'\\' | b'/' | b'>' | b'-'))
 }
 
 /// Whether the whole text is `[A-Z_][a-zA-Z0-9_]*`.
@@ -144,9 +110,7 @@ pub fn is_jax_op_type(text: &str) -> bool {
         parameters.is_empty() || (parameters.len() >= 2 && parameters.ends_with(']') && !parameters.contains('\n'));
     parameters_ok
         && (first.is_ascii_lowercase() || *first == b'_')
-        && rest
-            .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_')
+        && rest.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_')
 }
 
 /// The name scopes of an op: all `/`-components of its name but the last.
@@ -166,9 +130,7 @@ fn type_from_name(name: &str) -> &str {
 
 /// Whether the text is a decimal integer of 64 bits, with an optional sign and blanks around it.
 fn is_integer(text: &str) -> bool {
-    text.trim_matches(|c: char| c.is_ascii_whitespace())
-        .parse::<i64>()
-        .is_ok()
+    text.trim_matches(|c: char| c.is_ascii_whitespace()).parse::<i64>().is_ok()
 }
 
 /// What follows the last `/`.
@@ -195,15 +157,7 @@ mod tests {
     use super::*;
 
     fn check(full_name: &str, category: OpCategory, op_name: &str, op_type: &str) {
-        assert_eq!(
-            parse(full_name),
-            ParsedOp {
-                category,
-                op_name,
-                op_type
-            },
-            "{full_name}"
-        );
+        assert_eq!(parse(full_name), ParsedOp { category, op_name, op_type }, "{full_name}");
     }
 
     #[test]
@@ -219,20 +173,10 @@ mod tests {
         check("Iterator::Batch::Map", TfData, "Iterator::Batch::Map", "Dataset");
         check("model/dense/MatMul:MatMul", TensorFlow, "model/dense/MatMul", "MatMul");
         check("a:_Send", TensorFlow, "a", "_Send");
-        check(
-            "jit(f)/jit(main)/dot_general:",
-            Jax,
-            "jit(f)/jit(main)/dot_general",
-            "dot_general",
-        );
+        check("jit(f)/jit(main)/dot_general:", Jax, "jit(f)/jit(main)/dot_general", "dot_general");
         check("jit(f)/add_2:", Jax, "jit(f)/add_2", "add");
         check("jit(f)/add_2_x:", Jax, "jit(f)/add_2_x", "add_2_x");
-        check(
-            "a/transpose:transpose[permutation=(0, 1)]",
-            Jax,
-            "a/transpose",
-            "transpose",
-        );
+        check("a/transpose:transpose[permutation=(0, 1)]", Jax, "a/transpose", "transpose");
         check("a/x:transpose[a\nb]", Unknown, "a/x:transpose[a\nb]", "");
         check("x/transpose(jvp())/foo:Foo", Unknown, "x/transpose(jvp())/foo:Foo", "");
         check("scope/Relu:", TensorFlow, "scope/Relu", "Relu");

@@ -12,9 +12,7 @@ pub const OP_STATS_SUFFIX: &str = ".op_stats_v2.pb";
 /// The host of a trace file: its base name without the ending; a name with another ending is the host as it is.
 pub fn host_of_file(path: &str) -> &str {
     let base = path.rsplit('/').next().unwrap_or(path);
-    base.strip_suffix(XPLANE_SUFFIX)
-        .or_else(|| base.strip_suffix(".xplane.riegeli"))
-        .unwrap_or(base)
+    base.strip_suffix(XPLANE_SUFFIX).or_else(|| base.strip_suffix(".xplane.riegeli")).unwrap_or(base)
 }
 
 /// The file of a host inside its session directory.

@@ -38,12 +38,7 @@ fn every_trace_of_the_corpus_equals_the_original() {
     let (mut n_compared, mut failures) = (0, Vec::new());
     for (logdir, recorded) in sets() {
         for trace in traces(&logdir) {
-            let run = trace
-                .parent()
-                .and_then(Path::file_name)
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let run = trace.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
             let host = host_of_file(&trace.to_string_lossy()).to_owned();
             let Ok(expected) = std::fs::read(recorded.join(&run).join(format!("{host}{OP_STATS_SUFFIX}"))) else {
                 continue;
@@ -53,10 +48,7 @@ fn every_trace_of_the_corpus_equals_the_original() {
             let got = map(std::fs::read(&trace).unwrap(), &host);
             let differences = differences(&leaves(&got), &leaves(&expected));
             if !differences.is_empty() {
-                let name = format!(
-                    "{}: {run}/{host}",
-                    recorded.file_name().unwrap_or_default().to_string_lossy()
-                );
+                let name = format!("{}: {run}/{host}", recorded.file_name().unwrap_or_default().to_string_lossy());
                 println!("{name}: {} differences", differences.len());
                 differences.iter().take(N_SHOWN).for_each(|d| println!("    {d}"));
                 failures.push(name);
@@ -74,9 +66,7 @@ fn every_trace_of_the_corpus_equals_the_original() {
 fn sets() -> Vec<(PathBuf, PathBuf)> {
     let oracle = root().join("target/oracle");
     let corpus = root().join("../shared/corpus");
-    let mut sets: Vec<_> = ["logdir", "logdir_synth"]
-        .map(|d| (corpus.join(d), oracle.join("op_stats")))
-        .into();
+    let mut sets: Vec<_> = ["logdir", "logdir_synth"].map(|d| (corpus.join(d), oracle.join("op_stats"))).into();
     for entry in std::fs::read_dir(oracle.join("traces")).into_iter().flatten().flatten() {
         let recorded = oracle.join(format!("op_stats-{}", entry.file_name().to_string_lossy()));
         sets.push((entry.path(), recorded));
@@ -86,10 +76,7 @@ fn sets() -> Vec<(PathBuf, PathBuf)> {
 }
 
 fn traces(logdir: &Path) -> Vec<PathBuf> {
-    let runs = std::fs::read_dir(logdir.join("plugins/profile"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let runs = std::fs::read_dir(logdir.join("plugins/profile")).into_iter().flatten().flatten();
     let mut traces: Vec<PathBuf> = runs
         .flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten().flatten())
         .map(|file| file.path())
@@ -111,10 +98,7 @@ fn leaves(stats: &OpStats) -> Leaves {
     for (name, db) in [
         ("host_op_metrics_db", stats.host_op_metrics_db.take()),
         ("device_op_metrics_db", stats.device_op_metrics_db.take()),
-        (
-            "hlo_metrics_db_complete_steps_only",
-            stats.hlo_metrics_db_complete_steps_only.take(),
-        ),
+        ("hlo_metrics_db_complete_steps_only", stats.hlo_metrics_db_complete_steps_only.take()),
     ] {
         put_table(name, db, &mut out);
     }
@@ -140,17 +124,9 @@ fn put_step(path: &str, mut result: StepInfoResult, out: &mut Leaves) {
     if let Some(any) = result.step_breakdown.take() {
         out.insert(format!("{path}.breakdown.type"), any.type_url.clone());
         if any.type_url == GenericStepBreakdown::type_url() {
-            put(
-                &format!("{path}.breakdown"),
-                &GenericStepBreakdown::decode(any.value.as_slice()).unwrap(),
-                out,
-            );
+            put(&format!("{path}.breakdown"), &GenericStepBreakdown::decode(any.value.as_slice()).unwrap(), out);
         } else {
-            put(
-                &format!("{path}.breakdown"),
-                &SparseCoreStepBreakdown::decode(any.value.as_slice()).unwrap(),
-                out,
-            );
+            put(&format!("{path}.breakdown"), &SparseCoreStepBreakdown::decode(any.value.as_slice()).unwrap(), out);
         }
     }
     put(path, &result, out);
@@ -165,8 +141,7 @@ fn put_table(path: &str, db: Option<OpMetricsDb>, out: &mut Leaves) {
         let path = format!("{path}[{} {} #{n}]", row.hlo_module_id, row.name);
         *n += 1;
         put_table(&format!("{path}.children"), row.children.take(), out);
-        row.memory_accessed_breakdown
-            .sort_by_key(|m| (m.memory_space, m.operation_type));
+        row.memory_accessed_breakdown.sort_by_key(|m| (m.memory_space, m.operation_type));
         let row: OpMetrics = row;
         put(&path, &row, out);
     }
@@ -182,19 +157,14 @@ fn put(path: &str, value: &impl Debug, out: &mut Leaves) {
             *n += 1;
             *n
         });
-        let (key, rest) = line
-            .split_once(": ")
-            .map_or((n.to_string(), line), |(key, rest)| (key.to_owned(), rest));
+        let (key, rest) = line.split_once(": ").map_or((n.to_string(), line), |(key, rest)| (key.to_owned(), rest));
         if rest.ends_with(['{', '(', '[']) {
             stack.push((key, 0));
         } else if line.starts_with(['}', ')', ']']) {
             stack.pop();
         } else {
             let names: Vec<&str> = stack.iter().map(|(name, _)| name.as_str()).collect();
-            out.insert(
-                format!("{}.{key}", names.join(".")),
-                rest.trim_end_matches(',').to_owned(),
-            );
+            out.insert(format!("{}.{key}", names.join(".")), rest.trim_end_matches(',').to_owned());
         }
     }
     out.insert(format!("{path}?"), "present".to_owned());
@@ -205,10 +175,7 @@ fn differences(got: &Leaves, expected: &Leaves) -> Vec<String> {
     for (path, expected) in expected {
         match got.get(path) {
             Some(got) if same(got, expected) => {}
-            got => found.push(format!(
-                "{path}: {} instead of {expected}",
-                got.map_or("nothing", |g| g)
-            )),
+            got => found.push(format!("{path}: {} instead of {expected}", got.map_or("nothing", |g| g))),
         }
     }
     let extra = got.iter().filter(|(path, _)| !expected.contains_key(*path));

@@ -12,10 +12,8 @@ use crate::tensorflow::profiler::{
 };
 
 fn op_stats() -> OpStats {
-    let breakdown = GenericStepBreakdown {
-        type_ps: [(140, 20), (0, 10)].into(),
-        category_ps: [("fusion".to_owned(), 20)].into(),
-    };
+    let breakdown =
+        GenericStepBreakdown { type_ps: [(140, 20), (0, 10)].into(), category_ps: [("fusion".to_owned(), 20)].into() };
     let step = StepInfoResult {
         step_num: 1,
         duration_ps: 30,
@@ -30,11 +28,7 @@ fn op_stats() -> OpStats {
         ..Default::default()
     };
     OpStats {
-        device_op_metrics_db: Some(OpMetricsDb {
-            metrics_db: vec![op],
-            total_time_ps: 40,
-            ..Default::default()
-        }),
+        device_op_metrics_db: Some(OpMetricsDb { metrics_db: vec![op], total_time_ps: 40, ..Default::default() }),
         step_db: Some(StepDatabaseResult {
             step_sequence: vec![PerCoreStepInfo {
                 step_num: 1,
@@ -48,17 +42,7 @@ fn op_stats() -> OpStats {
             hardware_type: HardwareType::Tpu.into(),
             ..Default::default()
         }),
-        core_id_to_details: (0..9)
-            .map(|core| {
-                (
-                    core,
-                    CoreDetails {
-                        core_num: core,
-                        ..Default::default()
-                    },
-                )
-            })
-            .collect(),
+        core_id_to_details: (0..9).map(|core| (core, CoreDetails { core_num: core, ..Default::default() })).collect(),
         program_id_to_name_map: [(u64::MAX, "jit_f".to_owned())].into(),
         ..Default::default()
     }
@@ -97,19 +81,10 @@ fn the_last_of_equal_map_keys_wins() {
 
 #[test]
 fn stat_values_have_their_numbers() {
-    let stat = |value| {
-        XStat {
-            metadata_id: 1,
-            value: Some(value),
-        }
-        .encode_to_vec()
-    };
+    let stat = |value| XStat { metadata_id: 1, value: Some(value) }.encode_to_vec();
     assert_eq!(stat(x_stat::Value::StrValue("x".to_owned())), [0x08, 1, 0x2a, 1, b'x']);
     assert_eq!(stat(x_stat::Value::RefValue(5)), [0x08, 1, 0x38, 5]);
-    assert_eq!(
-        stat(x_stat::Value::CompressedStrValue("x".into())),
-        [0x08, 1, 0x42, 1, b'x']
-    );
+    assert_eq!(stat(x_stat::Value::CompressedStrValue("x".into())), [0x08, 1, 0x42, 1, b'x']);
 }
 
 #[test]
@@ -127,15 +102,8 @@ fn descriptors_name_both_services() {
     let mut services: Vec<String> = set
         .file
         .iter()
-        .flat_map(|file| {
-            file.service
-                .iter()
-                .map(|service| format!("{}.{}", file.package(), service.name()))
-        })
+        .flat_map(|file| file.service.iter().map(|service| format!("{}.{}", file.package(), service.name())))
         .collect();
     services.sort();
-    assert_eq!(
-        services,
-        ["xprof.pywrap.XprofAnalysisWorkerService", "xprof.worker.v1.Worker"]
-    );
+    assert_eq!(services, ["xprof.pywrap.XprofAnalysisWorkerService", "xprof.worker.v1.Worker"]);
 }

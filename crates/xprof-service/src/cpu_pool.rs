@@ -45,9 +45,7 @@ impl CpuPool {
             .thread_name(|i| format!("convert-{i}"))
             .build()
             .map_err(std::io::Error::other)?;
-        metrics
-            .gauge("xprof_cpu_threads", "Threads of the conversion pool.")
-            .set(threads as i64);
+        metrics.gauge("xprof_cpu_threads", "Threads of the conversion pool.").set(threads as i64);
         Ok(Self {
             pool: Arc::new(pool),
             pending: metrics.gauge("xprof_cpu_pending_jobs", "Conversion jobs that wait for a thread."),

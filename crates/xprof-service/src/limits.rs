@@ -41,11 +41,7 @@ fn cgroup_limit(root: &Path) -> Option<u64> {
         };
         for ancestor in Path::new(path).ancestors() {
             let dir = root.join(base).join(ancestor.strip_prefix("/").unwrap_or(ancestor));
-            limits.extend(
-                fs::read_to_string(dir.join(file))
-                    .ok()
-                    .and_then(|text| text.trim().parse::<u64>().ok()),
-            );
+            limits.extend(fs::read_to_string(dir.join(file)).ok().and_then(|text| text.trim().parse::<u64>().ok()));
         }
     }
     limits.into_iter().min()
@@ -54,11 +50,7 @@ fn cgroup_limit(root: &Path) -> Option<u64> {
 fn meminfo(root: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let line = text.lines().find(|l| l.starts_with(key))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 #[cfg(test)]
@@ -81,35 +73,11 @@ mod tests {
         check(&[meminfo], 2 << 30);
         let v2 = ("proc/self/cgroup", "0::/pod/box\n");
         check(&[meminfo, v2, ("sys/fs/cgroup/pod/box/memory.max", "max\n")], 2 << 30);
-        check(
-            &[meminfo, v2, ("sys/fs/cgroup/pod/memory.max", "1073741824\n")],
-            1 << 29,
-        );
-        check(
-            &[
-                meminfo,
-                ("proc/self/cgroup", "0::/\n"),
-                ("sys/fs/cgroup/memory.max", "1073741824\n"),
-            ],
-            1 << 29,
-        );
+        check(&[meminfo, v2, ("sys/fs/cgroup/pod/memory.max", "1073741824\n")], 1 << 29);
+        check(&[meminfo, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "1073741824\n")], 1 << 29);
         let v1 = ("proc/self/cgroup", "9:cpu:/x\n8:memory:/x\n");
-        check(
-            &[
-                meminfo,
-                v1,
-                ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "536870912\n"),
-            ],
-            1 << 28,
-        );
-        check(
-            &[
-                meminfo,
-                v1,
-                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
-            ],
-            2 << 30,
-        );
+        check(&[meminfo, v1, ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "536870912\n")], 1 << 28);
+        check(&[meminfo, v1, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")], 2 << 30);
         check(&[meminfo, v2, ("sys/fs/cgroup/memory.max", "1000\n")], LEAST_BUDGET);
         check(&[], 1 << 30);
     }

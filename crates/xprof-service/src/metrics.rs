@@ -92,10 +92,7 @@ impl Gauge {
     /// Adds until the guard is dropped.
     pub fn hold(&self, amount: i64) -> Held {
         self.add(amount);
-        Held {
-            gauge: self.clone(),
-            amount,
-        }
+        Held { gauge: self.clone(), amount }
     }
 }
 
@@ -150,10 +147,7 @@ impl Metrics {
         make: impl FnOnce() -> Series,
     ) -> Series {
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let family = families.entry(name).or_insert_with(|| Family {
-            help,
-            series: BTreeMap::new(),
-        });
+        let family = families.entry(name).or_insert_with(|| Family { help, series: BTreeMap::new() });
         family.series.entry(label_text(labels)).or_insert_with(make).clone()
     }
 
@@ -206,14 +200,7 @@ impl TimesInner {
         }
         let count = self.count.load(Ordering::Relaxed);
         line(out, name, "_bucket", labels, "le=\"+Inf\"", count);
-        line(
-            out,
-            name,
-            "_sum",
-            labels,
-            "",
-            self.sum_us.load(Ordering::Relaxed) as f64 / 1e6,
-        );
+        line(out, name, "_sum", labels, "", self.sum_us.load(Ordering::Relaxed) as f64 / 1e6);
         line(out, name, "_count", labels, "", count);
     }
 }
@@ -228,12 +215,9 @@ fn line(out: &mut String, name: &str, suffix: &str, labels: &str, more: &str, va
 }
 
 fn label_text(labels: &[(&'static str, &str)]) -> String {
-    let quoted = labels.iter().map(|(k, v)| {
-        format!(
-            "{k}=\"{}\"",
-            v.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-        )
-    });
+    let quoted = labels
+        .iter()
+        .map(|(k, v)| format!("{k}=\"{}\"", v.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")));
     quoted.collect::<Vec<_>>().join(",")
 }
 
@@ -244,14 +228,10 @@ mod tests {
     #[test]
     fn renders_what_prometheus_reads() {
         let metrics = Metrics::new();
-        metrics
-            .counter("xprof_map_jobs_total", "Map jobs.", &[("tool", "x"), ("outcome", "ok")])
-            .add(2);
+        metrics.counter("xprof_map_jobs_total", "Map jobs.", &[("tool", "x"), ("outcome", "ok")]).add(2);
         let gauge = metrics.gauge("xprof_map_running", "Running.");
         let held = gauge.hold(3);
-        metrics
-            .times("xprof_map_seconds", "Time.", &[("stage", "map")])
-            .observe(Duration::from_millis(30));
+        metrics.times("xprof_map_seconds", "Time.", &[("stage", "map")]).observe(Duration::from_millis(30));
         let text = metrics.render();
         for expected in [
             "# TYPE xprof_map_jobs_total counter\nxprof_map_jobs_total{tool=\"x\",outcome=\"ok\"} 2\n",

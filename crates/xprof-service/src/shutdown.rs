@@ -29,10 +29,7 @@ pub enum Drained {
 impl Shutdown {
     /// Begins only when [`Shutdown::begin`] is called.
     pub fn manual(grace: Duration) -> Self {
-        Self {
-            draining: CancellationToken::new(),
-            grace,
-        }
+        Self { draining: CancellationToken::new(), grace }
     }
 
     /// Begins with SIGTERM or SIGINT; a second signal exits the process at once.

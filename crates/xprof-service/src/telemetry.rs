@@ -13,19 +13,13 @@ use crate::config::ConfigError;
 pub fn init(filter: &str, format: &str) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|_| ConfigError::invalid("--log", filter, "a level or a list such as info,xprof_service=debug"))?;
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     let registry = tracing_subscriber::registry().with(filter);
     let done = if format == "json" {
-        registry
-            .with(layer.json().flatten_event(true).with_current_span(false))
-            .try_init()
+        registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
     } else {
         // Colour codes only where a person looks: never in files and collectors.
-        registry
-            .with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())))
-            .try_init()
+        registry.with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init()
     };
     // A second call is a test that starts two services in one process; the first subscriber stays.
     drop(done);

@@ -79,13 +79,7 @@ const IGNORED_KEYS: &[Key] = &[
 ];
 
 const fn ignored(name: &'static str, short: &'static [&'static str], kind: Kind) -> Key {
-    Key {
-        name,
-        short,
-        kind,
-        help: "Accepted and ignored: it concerns the aggregator.",
-        ..Key::BLANK
-    }
+    Key { name, short, kind, help: "Accepted and ignored: it concerns the aggregator.", ..Key::BLANK }
 }
 
 /// The program's description, from which `--help` is made.
@@ -105,18 +99,9 @@ pub const PROGRAM: Program = Program {
         xprof-worker --port=9999 --grpc_port=8891 --hide_capture_profile_button\n\n\
         Exit codes: 0 after a complete drain, 64 wrong configuration, 69 a port is in use, 75 the grace period ended first.",
     groups: &[
-        Group {
-            title: "Worker",
-            keys: KEYS,
-        },
-        Group {
-            title: "Process",
-            keys: COMMON_KEYS,
-        },
-        Group {
-            title: "Accepted for compatibility",
-            keys: IGNORED_KEYS,
-        },
+        Group { title: "Worker", keys: KEYS },
+        Group { title: "Process", keys: COMMON_KEYS },
+        Group { title: "Accepted for compatibility", keys: IGNORED_KEYS },
     ],
     positional: &["logdir", "port"],
 };
@@ -132,10 +117,7 @@ pub fn read(sources: &Sources) -> Result<Start<WorkerConfig>, ConfigError> {
 
 /// What no single key can check.
 fn check(config: &WorkerConfig) -> Result<(), ConfigError> {
-    for (name, port) in [
-        ("--port", config.port.unwrap_or(0)),
-        ("--admin_port", config.common.admin_port),
-    ] {
+    for (name, port) in [("--port", config.port.unwrap_or(0)), ("--admin_port", config.common.admin_port)] {
         if port == config.grpc_port {
             return Err(ConfigError(format!(
                 "{name}={port} is not valid: --grpc_port has the same value, and the two must differ"
@@ -158,11 +140,7 @@ impl WorkerConfig {
 
 /// The flags that were given although a worker has no use for them.
 pub fn ignored_flags(loaded: &Loaded<WorkerConfig>) -> Vec<&'static str> {
-    IGNORED_KEYS
-        .iter()
-        .map(|k| k.name)
-        .filter(|name| loaded.source_of(name) != "default")
-        .collect()
+    IGNORED_KEYS.iter().map(|k| k.name).filter(|name| loaded.source_of(name) != "default").collect()
 }
 
 #[cfg(test)]
@@ -184,21 +162,14 @@ mod tests {
     }
 
     fn error(args: &str, env: &[(&str, &str)]) -> String {
-        read(&sources(args, env))
-            .err()
-            .map(|e| e.to_string())
-            .unwrap_or_default()
+        read(&sources(args, env)).err().map(|e| e.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn accepts_every_published_argument_vector() {
         for (args, grpc_port, admin) in [
             ("", 50051, vec![]),
-            (
-                "--port=9999 --grpc_port=8891 --hide_capture_profile_button",
-                8891,
-                vec![9999],
-            ),
+            ("--port=9999 --grpc_port=8891 --hide_capture_profile_button", 8891, vec![9999]),
             ("server --port=9999 --grpc_port=8891 -h", 8891, vec![9999]),
             ("server /logs 8791 -g 1 -w a:1 -s /src -m 3 -e", 1, vec![8791]),
             ("-l /logs -gp 50052 -wsa a:1,b:2 -hcpb -spp /src", 50052, vec![]),
@@ -211,10 +182,7 @@ mod tests {
         }
         assert_eq!(run("-m 3", &[]).config.max_concurrent_worker_requests, Some(3));
         assert_eq!(run("", &[]).config.max_concurrent_worker_requests, None);
-        assert_eq!(
-            ignored_flags(&run("/logs -hcpb", &[])),
-            ["logdir", "hide_capture_profile_button"]
-        );
+        assert_eq!(ignored_flags(&run("/logs -hcpb", &[])), ["logdir", "hide_capture_profile_button"]);
     }
 
     #[test]
@@ -227,20 +195,11 @@ mod tests {
         )
         .unwrap();
         let path = file.to_str().unwrap();
-        let loaded = run(
-            "--grpc_port=3",
-            &[
-                ("XPROF_CONFIG", path),
-                ("XPROF_GRPC_PORT", "2"),
-                ("XPROF_LOG_FORMAT", "json"),
-            ],
-        );
+        let loaded =
+            run("--grpc_port=3", &[("XPROF_CONFIG", path), ("XPROF_GRPC_PORT", "2"), ("XPROF_LOG_FORMAT", "json")]);
         let config = &loaded.config;
         assert_eq!(config.grpc_port, 3);
-        assert_eq!(
-            (config.common.log.as_str(), config.common.log_format.as_str()),
-            ("debug", "json")
-        );
+        assert_eq!((config.common.log.as_str(), config.common.log_format.as_str()), ("debug", "json"));
         assert_eq!(config.common.allowed_roots, ["/a", "/b"]);
         assert_eq!(config.common.shutdown_grace().as_secs(), 5);
         assert_eq!(loaded.source_of("grpc_port"), "--grpc_port");
@@ -253,9 +212,7 @@ mod tests {
         let config = run(&format!("--config {}", yaml.display()), &[]).config;
         assert_eq!((config.grpc_port, config.common.memory_budget), (4, 1 << 30));
         // What --print_config prints can be read back.
-        let Ok(Start::Print(page)) = read(&sources("--print_config -gp 77", &[])) else {
-            panic!("no page")
-        };
+        let Ok(Start::Print(page)) = read(&sources("--print_config -gp 77", &[])) else { panic!("no page") };
         let again = dir.path().join("again.toml");
         std::fs::write(&again, page).unwrap();
         assert_eq!(run(&format!("--config={}", again.display()), &[]).config.grpc_port, 77);
@@ -274,11 +231,7 @@ mod tests {
                 &[],
                 "--max_concurrent_worker_requests=-1 is not valid: it must be a whole number from 1 to 65536",
             ),
-            (
-                "--grpc_port=abc",
-                &[],
-                "--grpc_port=abc is not valid: it must be a whole number from 1 to 65535",
-            ),
+            ("--grpc_port=abc", &[], "--grpc_port=abc is not valid: it must be a whole number from 1 to 65535"),
             (
                 "",
                 &[("XPROF_GRPC_PORT", "70000")],
@@ -289,41 +242,24 @@ mod tests {
                 &[],
                 "--port=5 is not valid: --grpc_port has the same value, and the two must differ",
             ),
-            (
-                "--log_format=xml",
-                &[],
-                "--log_format=xml is not valid: it must be one of text, json",
-            ),
+            ("--log_format=xml", &[], "--log_format=xml is not valid: it must be one of text, json"),
             (
                 "--bind_address=nowhere",
                 &[],
                 "--bind_address=nowhere is not valid: it must be an IP address such as 0.0.0.0, :: or 127.0.0.1",
             ),
             ("--logdir", &[], "--logdir requires a value: it must be a text"),
-            (
-                "--config=/absent.toml",
-                &[],
-                "the configuration file /absent.toml does not exist or is not a file",
-            ),
+            ("--config=/absent.toml", &[], "the configuration file /absent.toml does not exist or is not a file"),
         ] {
             assert_eq!(error(args, env), expected, "{args}");
         }
-        assert!(
-            error("--grpc_prot=1", &[]).contains("--grpc_port"),
-            "a typing error is recognised"
-        );
+        assert!(error("--grpc_prot=1", &[]).contains("--grpc_port"), "a typing error is recognised");
     }
 
     #[test]
     fn survives_the_variables_that_kubernetes_injects() {
-        let loaded = run(
-            "",
-            &[
-                ("XPROF_PORT", "tcp://10.0.0.1:8791"),
-                ("XPROF_SERVICE_HOST", "10.0.0.1"),
-                ("XPROF_LOG", ""),
-            ],
-        );
+        let loaded =
+            run("", &[("XPROF_PORT", "tcp://10.0.0.1:8791"), ("XPROF_SERVICE_HOST", "10.0.0.1"), ("XPROF_LOG", "")]);
         assert_eq!(loaded.config.port, None);
         assert_eq!(loaded.notes.len(), 1);
     }
@@ -331,17 +267,10 @@ mod tests {
     #[test]
     fn help_teaches() {
         for args in ["--help", "-h", "server --help"] {
-            let Ok(Start::Print(help)) = read(&sources(args, &[])) else {
-                panic!("no help")
-            };
-            for expected in [
-                "dns:///",
-                "XPROF_GRPC_PORT",
-                "[default: 50051]",
-                "--allowed_roots",
-                "-gp",
-                "--print_config",
-            ] {
+            let Ok(Start::Print(help)) = read(&sources(args, &[])) else { panic!("no help") };
+            for expected in
+                ["dns:///", "XPROF_GRPC_PORT", "[default: 50051]", "--allowed_roots", "-gp", "--print_config"]
+            {
                 assert!(help.contains(expected), "{expected} is not in\n{help}");
             }
         }

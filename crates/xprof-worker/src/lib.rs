@@ -49,15 +49,8 @@ pub fn build(config: &WorkerConfig, shutdown: Shutdown) -> Result<App, ConfigErr
     let roots = Roots::new(&config.common.allowed_roots)
         .map_err(|error| ConfigError(format!("--allowed_roots is not valid: {}", chain(&error))))?;
     let storage = Arc::new(Storage::new(roots, ReadMode::from_word(&config.common.trace_read)));
-    let limits = EngineLimits::new(
-        config.max_concurrent_worker_requests.unwrap_or(0),
-        config.common.memory_budget,
-    );
-    let worker_id = if config.worker_id.is_empty() {
-        host_name()
-    } else {
-        config.worker_id.clone()
-    };
+    let limits = EngineLimits::new(config.max_concurrent_worker_requests.unwrap_or(0), config.common.memory_budget);
+    let worker_id = if config.worker_id.is_empty() { host_name() } else { config.worker_id.clone() };
     let age = config.max_connection_age_ms;
     Ok(App {
         engine: Engine::new(limits, pool, storage, &metrics),
@@ -78,11 +71,7 @@ impl App {
     /// The operators' port of this worker.
     pub fn admin(&self, config_page: String) -> Admin {
         Admin {
-            about: format!(
-                "xprof-worker {}: maps traces over gRPC, has no pages",
-                xprof_service::VERSION
-            )
-            .into(),
+            about: format!("xprof-worker {}: maps traces over gRPC, has no pages", xprof_service::VERSION).into(),
             config: config_page.into(),
             ready: self.ready.clone(),
             metrics: self.metrics.clone(),

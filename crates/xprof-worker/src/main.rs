@@ -78,16 +78,8 @@ async fn run(loaded: &Loaded<WorkerConfig>) -> anyhow::Result<u8> {
 
     let listener = bind(config, "--grpc_port", config.grpc_port).await?;
     for port in config.admin_ports() {
-        let admin = bind(
-            config,
-            if port == config.common.admin_port {
-                "--admin_port"
-            } else {
-                "--port"
-            },
-            port,
-        )
-        .await?;
+        let admin =
+            bind(config, if port == config.common.admin_port { "--admin_port" } else { "--port" }, port).await?;
         tracing::info!(address = %admin.local_addr()?, "admin port open");
         tokio::spawn(app.admin(loaded.page()).serve(admin));
     }
@@ -111,7 +103,5 @@ async fn run(loaded: &Loaded<WorkerConfig>) -> anyhow::Result<u8> {
 /// Opens a port for this process alone: a second worker on the same port is an error, not a silent sharer of its calls.
 async fn bind(config: &WorkerConfig, flag: &'static str, port: u16) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(config.common.bind_ip()?, port);
-    Ok(TcpListener::bind(address)
-        .await
-        .map_err(|source| PortTaken { flag, address, source })?)
+    Ok(TcpListener::bind(address).await.map_err(|source| PortTaken { flag, address, source })?)
 }

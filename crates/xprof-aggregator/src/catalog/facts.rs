@@ -57,10 +57,7 @@ pub struct Facts {
 impl Facts {
     /// Scans with the engine's storage and pool.
     pub fn new(engine: Engine) -> Self {
-        Self {
-            engine,
-            cache: Cache::new(MAX_CACHED),
-        }
+        Self { engine, cache: Cache::new(MAX_CACHED) }
     }
 
     /// The tools of a run: those of its first trace that can be read, as the reference judges, in its order.
@@ -98,21 +95,13 @@ impl Facts {
     async fn of(&self, trace: &Trace) -> Result<Arc<RunFacts>> {
         let scan = async {
             let file = trace.file_name();
-            let open = self
-                .engine
-                .storage()
-                .open(&trace.identity.path)
-                .await
-                .map_err(storage_error)?;
+            let open = self.engine.storage().open(&trace.identity.path).await.map_err(storage_error)?;
             let name = file.clone();
             let facts = on_pool(&self.engine, move || run_facts(&open.bytes, &name)).await?;
             facts.map(Arc::new).map_err(|e| Error::core(file, e))
         };
         // Requests for the same trace share one scan; a failure is not kept.
-        self.cache
-            .try_get_with(trace.identity.clone(), scan)
-            .await
-            .map_err(|e| Error::clone(&e))
+        self.cache.try_get_with(trace.identity.clone(), scan).await.map_err(|e| Error::clone(&e))
     }
 }
 
@@ -122,17 +111,8 @@ fn warn(trace: &Trace, error: &Error) {
 
 fn sorted_tools(tools: &[String]) -> Vec<String> {
     let streams = tools.iter().any(|t| t == "trace_viewer@");
-    let mut tools: Vec<String> = tools
-        .iter()
-        .filter(|t| !(streams && *t == "trace_viewer"))
-        .cloned()
-        .collect();
-    tools.sort_by_cached_key(|t| {
-        (
-            ORDER.iter().position(|known| known == t).unwrap_or(ORDER.len()),
-            t.clone(),
-        )
-    });
+    let mut tools: Vec<String> = tools.iter().filter(|t| !(streams && *t == "trace_viewer")).cloned().collect();
+    tools.sort_by_cached_key(|t| (ORDER.iter().position(|known| known == t).unwrap_or(ORDER.len()), t.clone()));
     tools
 }
 

@@ -24,9 +24,7 @@ pub fn host_files<'a>(names: impl IntoIterator<Item = &'a str>) -> HostFiles {
     for name in names {
         if name.len() > XPLANE_SUFFIX.len() && name.ends_with(XPLANE_SUFFIX) {
             // `parity:` profile_plugin.py: of a host with both kinds of file, the record file counts.
-            files
-                .entry(host_of_file(name).to_owned())
-                .or_insert_with(|| name.to_owned());
+            files.entry(host_of_file(name).to_owned()).or_insert_with(|| name.to_owned());
         } else if name.len() > RIEGELI_SUFFIX.len() && name.ends_with(RIEGELI_SUFFIX) {
             files.insert(host_of_file(name).to_owned(), name.to_owned());
         }
@@ -58,17 +56,13 @@ pub fn offered(files: &HostFiles, rule: Hosts) -> Vec<String> {
 /// Which hosts a `/data` request asks for, in the order in which it wants them.
 pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Vec<String>> {
     if files.is_empty() {
-        return Err(Error::NotFound(format!(
-            "No xplane file found for run: {run}, tool: {tool}"
-        )));
+        return Err(Error::NotFound(format!("No xplane file found for run: {run}, tool: {tool}")));
     }
     let known = |host: &str| {
         if files.contains_key(host) {
             Ok(host.to_owned())
         } else {
-            Err(Error::NotFound(format!(
-                "No xplane file found for host: {host} in run: {run}"
-            )))
+            Err(Error::NotFound(format!("No xplane file found for host: {host} in run: {run}")))
         }
     };
     let all = || files.keys().cloned().collect();
@@ -79,9 +73,9 @@ pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Resu
         // `parity:` a host may be named twice, and `ALL_HOSTS` is no host here.
         (Some(list), _) if matches!(tool, "trace_viewer" | "trace_viewer@") => list.split(',').map(known).collect(),
         (_, Some(host)) => Ok(vec![known(host)?]),
-        (Some(_), None) if !wants_all => Err(Error::NotFound(format!(
-            "Host must be specified for tool {tool} in run {run}"
-        ))),
+        (Some(_), None) if !wants_all => {
+            Err(Error::NotFound(format!("Host must be specified for tool {tool} in run {run}")))
+        }
         (_, None) => Ok(all()),
     }
 }
@@ -91,10 +85,7 @@ mod tests {
     use super::*;
 
     fn files(hosts: &[&str]) -> HostFiles {
-        hosts
-            .iter()
-            .map(|h| ((*h).to_owned(), format!("{h}.xplane.pb")))
-            .collect()
+        hosts.iter().map(|h| ((*h).to_owned(), format!("{h}.xplane.pb"))).collect()
     }
 
     #[test]
@@ -109,13 +100,7 @@ mod tests {
             "notes.txt",
         ]);
         let pairs: Vec<_> = found.iter().map(|(h, f)| (h.as_str(), f.as_str())).collect();
-        assert_eq!(
-            pairs,
-            [
-                ("34.83.195.179_6003", "34.83.195.179_6003.xplane.pb"),
-                ("b", "b.xplane.riegeli")
-            ]
-        );
+        assert_eq!(pairs, [("34.83.195.179_6003", "34.83.195.179_6003.xplane.pb"), ("b", "b.xplane.riegeli")]);
     }
 
     #[test]
@@ -144,28 +129,12 @@ mod tests {
             ("hlo_stats", &[("host", "")], both()),
             ("hlo_stats", &[("host", "ALL_HOSTS")], both()),
             ("hlo_stats", &[("host", "b")], Ok(vec!["b".into()])),
-            (
-                "hlo_stats",
-                &[("host", "c")],
-                Err("No xplane file found for host: c in run: r".into()),
-            ),
-            (
-                "hlo_stats",
-                &[("hosts", "a")],
-                Err("Host must be specified for tool hlo_stats in run r".into()),
-            ),
+            ("hlo_stats", &[("host", "c")], Err("No xplane file found for host: c in run: r".into())),
+            ("hlo_stats", &[("hosts", "a")], Err("Host must be specified for tool hlo_stats in run r".into())),
             ("hlo_stats", &[("hosts", "a"), ("host", "b")], Ok(vec!["b".into()])),
-            (
-                "trace_viewer@",
-                &[("hosts", "b,a,b")],
-                Ok(vec!["b".into(), "a".into(), "b".into()]),
-            ),
+            ("trace_viewer@", &[("hosts", "b,a,b")], Ok(vec!["b".into(), "a".into(), "b".into()])),
             ("trace_viewer@", &[("hosts", "b"), ("host", "a")], Ok(vec!["b".into()])),
-            (
-                "trace_viewer",
-                &[("hosts", "x")],
-                Err("No xplane file found for host: x in run: r".into()),
-            ),
+            ("trace_viewer", &[("hosts", "x")], Err("No xplane file found for host: x in run: r".into())),
             (
                 "trace_viewer@",
                 &[("hosts", "ALL_HOSTS")],

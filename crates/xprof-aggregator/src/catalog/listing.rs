@@ -39,10 +39,7 @@ impl std::fmt::Debug for Listings {
 impl Listings {
     /// Listings of a storage.
     pub fn new(storage: Arc<Storage>) -> Self {
-        Self {
-            storage,
-            batches: Mutex::new(HashMap::new()),
-        }
+        Self { storage, batches: Mutex::new(HashMap::new()) }
     }
 
     /// The entries of a directory, listed after this call.
@@ -81,10 +78,7 @@ impl Listings {
             mark.store(true, Ordering::SeqCst);
             storage.list_dir(&directory).await.map(Arc::new)
         };
-        Batch {
-            began,
-            entries: entries.boxed().shared(),
-        }
+        Batch { began, entries: entries.boxed().shared() }
     }
 }
 

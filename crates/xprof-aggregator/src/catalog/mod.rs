@@ -83,11 +83,7 @@ impl Session {
     /// Every trace in the order of file names. A file that is named `xplane.pb` and nothing else belongs to no host, but
     /// tells what the run offers.
     fn all_traces(&self) -> Vec<Trace> {
-        let names = self
-            .entries
-            .iter()
-            .filter(|e| e.kind == EntryKind::File)
-            .map(|e| e.name.as_str());
+        let names = self.entries.iter().filter(|e| e.kind == EntryKind::File).map(|e| e.name.as_str());
         names
             .filter(|n| n.ends_with(XPLANE_SUFFIX) || *n == XPLANE_SUFFIX.trim_start_matches('.'))
             .filter_map(|name| self.trace_of_file(name))
@@ -137,17 +133,9 @@ impl Catalog {
             Err(StorageError::NotFound { .. } | StorageError::WrongKind { .. }) => Arc::default(),
             Err(error) => return Err(storage_error(error)),
         };
-        let names = entries
-            .iter()
-            .filter(|e| e.kind == EntryKind::File)
-            .map(|e| e.name.as_str());
+        let names = entries.iter().filter(|e| e.kind == EntryKind::File).map(|e| e.name.as_str());
         let files = host_files(names);
-        Ok(Session {
-            run: run.unwrap_or_default().to_owned(),
-            files,
-            directory,
-            entries,
-        })
+        Ok(Session { run: run.unwrap_or_default().to_owned(), files, directory, entries })
     }
 
     /// The tools that a session offers.
@@ -187,25 +175,17 @@ impl Catalog {
         }
         let map = self.run_map(chosen).await?;
         let name = run.unwrap_or("None");
-        let fields: Vec<_> = map
-            .iter()
-            .map(|(k, v)| format!("{}: {}", quoted(k), quoted(&v.to_string_lossy())))
-            .collect();
+        let fields: Vec<_> =
+            map.iter().map(|(k, v)| format!("{}: {}", quoted(k), quoted(&v.to_string_lossy()))).collect();
         // `parity:` the reference's words, which show the map as Python does.
-        Err(Error::NotFound(format!(
-            "Run {name} not found in run map: {{{}}}",
-            fields.join(", ")
-        )))
+        Err(Error::NotFound(format!("Run {name} not found in run map: {{{}}}", fields.join(", "))))
     }
 
     async fn run_map(&self, chosen: Override<'_>) -> Result<BTreeMap<String, PathBuf>> {
         match chosen {
             Override::Session(path) => {
                 let found = self.has_traces(Path::new(path)).await?;
-                Ok(found
-                    .then(|| (base_name(path).to_owned(), PathBuf::from(path)))
-                    .into_iter()
-                    .collect())
+                Ok(found.then(|| (base_name(path).to_owned(), PathBuf::from(path))).into_iter().collect())
             }
             Override::Runs(path) => {
                 let parent = Path::new(path);
@@ -217,23 +197,14 @@ impl Catalog {
                 for child in entries.iter().filter(|e| e.kind == EntryKind::Directory) {
                     children.push(self.run_map_entry(child.name.clone(), parent.join(&child.name)));
                 }
-                Ok(stream::iter(children)
-                    .buffered(AT_ONCE)
-                    .collect::<Vec<_>>()
-                    .await
-                    .into_iter()
-                    .flatten()
-                    .collect())
+                Ok(stream::iter(children).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect())
             }
         }
     }
 
     /// A child of `run_path`, if it holds a trace. One that leads out of the permitted roots is as good as absent.
     async fn run_map_entry(&self, name: String, directory: PathBuf) -> Option<(String, PathBuf)> {
-        self.has_traces(&directory)
-            .await
-            .unwrap_or(false)
-            .then_some((name, directory))
+        self.has_traces(&directory).await.unwrap_or(false).then_some((name, directory))
     }
 
     async fn has_traces(&self, directory: &Path) -> Result<bool> {
@@ -257,15 +228,9 @@ enum Override<'a> {
 impl<'a> Override<'a> {
     fn of(params: &'a Params) -> Option<Self> {
         let trimmed = |path: &'a str| {
-            if path.len() > 1 {
-                path.trim_end_matches('/')
-            } else {
-                path
-            }
+            if path.len() > 1 { path.trim_end_matches('/') } else { path }
         };
-        let session = params
-            .non_empty("session_path")
-            .map(|path| Self::Session(trimmed(path)));
+        let session = params.non_empty("session_path").map(|path| Self::Session(trimmed(path)));
         session.or_else(|| params.non_empty("run_path").map(|path| Self::Runs(trimmed(path))))
     }
 
@@ -287,11 +252,7 @@ fn base_name(path: &str) -> &str {
 
 /// A text as Python shows it.
 fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
     for c in text.chars() {
         match c {
@@ -319,10 +280,7 @@ mod tests {
         let of = |pairs: &[(&str, &str)]| format!("{:?}", Override::of(&pairs.iter().copied().collect()));
         assert_eq!(of(&[]), "None");
         assert_eq!(of(&[("session_path", ""), ("run_path", "/b/")]), "Some(Runs(\"/b\"))");
-        assert_eq!(
-            of(&[("session_path", "/a//"), ("run_path", "/b")]),
-            "Some(Session(\"/a\"))"
-        );
+        assert_eq!(of(&[("session_path", "/a//"), ("run_path", "/b")]), "Some(Session(\"/a\"))");
         assert_eq!(of(&[("session_path", "/")]), "Some(Session(\"/\"))");
         assert_eq!(Override::Runs("/b").directory_of("../c"), None);
         assert_eq!(Override::Session("/b/c").directory_of("c"), Some("/b/c".into()));
@@ -330,12 +288,7 @@ mod tests {
 
     #[test]
     fn quotes_as_python_does() {
-        for (text, expected) in [
-            ("a", "'a'"),
-            ("it's", "\"it's\""),
-            ("'\"", "'\\'\"'"),
-            ("a\\\n", "'a\\\\\\n'"),
-        ] {
+        for (text, expected) in [("a", "'a'"), ("it's", "\"it's\""), ("'\"", "'\\'\"'"), ("a\\\n", "'a\\\\\\n'")] {
             assert_eq!(quoted(text), expected);
         }
     }

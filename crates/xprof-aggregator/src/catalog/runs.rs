@@ -51,11 +51,7 @@ impl Walker {
             }
             for (child, is_link) in self.directories(&directory) {
                 if !is_link {
-                    let below = if name.is_empty() {
-                        child.clone()
-                    } else {
-                        format!("{name}/{child}")
-                    };
+                    let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
                     pending.push((directory.join(child), below));
                 }
             }
@@ -65,10 +61,8 @@ impl Walker {
 
     /// The directories inside a directory, links to directories included; none if it cannot be listed.
     fn directories(&mut self, directory: &Path) -> Vec<(String, bool)> {
-        let modified = std::fs::metadata(directory)
-            .ok()
-            .filter(std::fs::Metadata::is_dir)
-            .and_then(|m| m.modified().ok());
+        let modified =
+            std::fs::metadata(directory).ok().filter(std::fs::Metadata::is_dir).and_then(|m| m.modified().ok());
         let Some(modified) = modified else {
             self.remembered.remove(directory);
             return Vec::new();
@@ -82,13 +76,7 @@ impl Walker {
         // A link's target can change without a trace in this directory.
         let has_links = directories.iter().any(|(_, is_link)| *is_link);
         if !has_links && SystemTime::now().duration_since(modified).is_ok_and(|age| age >= REST) {
-            self.remembered.insert(
-                directory.to_path_buf(),
-                Listing {
-                    modified,
-                    directories: directories.clone(),
-                },
-            );
+            self.remembered.insert(directory.to_path_buf(), Listing { modified, directories: directories.clone() });
         }
         directories
     }
@@ -103,10 +91,7 @@ fn list(directory: &Path) -> Vec<(String, bool)> {
         let is_link = kind.is_symlink();
         let is_directory = kind.is_dir() || (is_link && entry.path().is_dir());
         // A name that is not UTF-8 cannot be asked for.
-        is_directory
-            .then(|| entry.file_name().into_string().ok())
-            .flatten()
-            .map(|name| (name, is_link))
+        is_directory.then(|| entry.file_name().into_string().ok()).flatten().map(|name| (name, is_link))
     });
     directories.collect()
 }
@@ -186,16 +171,10 @@ mod tests {
         let dir = make(&["plugins/profile/r"]);
         let mut walker = Walker::default();
         walker.runs(dir.path());
-        assert!(
-            walker.remembered.is_empty(),
-            "fresh directories may still change within their time stamp"
-        );
+        assert!(walker.remembered.is_empty(), "fresh directories may still change within their time stamp");
         let old = SystemTime::now() - Duration::from_mins(1);
         for path in ["plugins/profile", "plugins", "."] {
-            std::fs::File::open(dir.path().join(path))
-                .unwrap()
-                .set_modified(old)
-                .unwrap();
+            std::fs::File::open(dir.path().join(path)).unwrap().set_modified(old).unwrap();
         }
         assert_eq!(walker.runs(dir.path()), ["r"]);
         assert!(walker.remembered.contains_key(&dir.path().join("plugins/profile")));

@@ -52,11 +52,7 @@ impl Dispatch {
                 "Map jobs sent to workers, retries included.",
                 &[],
             ),
-            retries: metrics.counter(
-                "xprof_fanout_retries_total",
-                "Map jobs sent again to another worker.",
-                &[],
-            ),
+            retries: metrics.counter("xprof_fanout_retries_total", "Map jobs sent again to another worker.", &[]),
             in_process: metrics.counter(
                 "xprof_fanout_in_process_total",
                 "Map jobs done here because the worker speaks only XProf's own protocol.",
@@ -82,11 +78,7 @@ impl Dispatch {
                 self.pool.refresh_soon();
                 let Some(pause) = budget.next_round(Instant::now()) else {
                     let attempts = budget.attempts();
-                    return Err(Error::NoWorker {
-                        file: job.trace.file_name(),
-                        attempts,
-                        last,
-                    });
+                    return Err(Error::NoWorker { file: job.trace.file_name(), attempts, last });
                 };
                 tried.clear();
                 // A new address ends the pause: workers that just started should not wait for a timer.
@@ -108,10 +100,7 @@ impl Dispatch {
                         return Ok(part);
                     }
                     // The same worker is asked again, in the protocol that it knows.
-                    Err(Failure {
-                        verdict: Verdict::Unknown,
-                        ..
-                    }) => {
+                    Err(Failure { verdict: Verdict::Unknown, .. }) => {
                         worker.set_legacy();
                         continue;
                     }
@@ -144,11 +133,7 @@ impl Dispatch {
                 self.pool.refresh_soon();
             }
             Verdict::Mismatch => {
-                let now = engine
-                    .storage()
-                    .identity(&job.trace.identity.path)
-                    .await
-                    .map_err(local::storage_error)?;
+                let now = engine.storage().identity(&job.trace.identity.path).await.map_err(local::storage_error)?;
                 if now != job.trace.identity {
                     return Err(Error::Changed(job.trace.file_name()));
                 }
@@ -171,22 +156,12 @@ impl Dispatch {
                 "map job failed on a worker"
             );
         } else {
-            tracing::debug!(
-                worker = worker.name,
-                attempt,
-                host,
-                error = text,
-                "map job failed on a worker"
-            );
+            tracing::debug!(worker = worker.name, attempt, host, error = text, "map job failed on a worker");
         }
         if budget.spend(&verdict, Instant::now()) {
             Ok(text)
         } else {
-            Err(Error::NoWorker {
-                file: job.trace.file_name(),
-                attempts: budget.attempts(),
-                last: text,
-            })
+            Err(Error::NoWorker { file: job.trace.file_name(), attempts: budget.attempts(), last: text })
         }
     }
 
@@ -198,10 +173,8 @@ impl Dispatch {
             verdict: judge(&status, &file, &worker.name),
             text: format!("{}: {}: {}", worker.name, code_name(status.code()), status.message()),
         };
-        let lost = |why: &str| Failure {
-            verdict: Verdict::Broken { gone: true },
-            text: format!("{}: {why}", worker.name),
-        };
+        let lost =
+            |why: &str| Failure { verdict: Verdict::Broken { gone: true }, text: format!("{}: {why}", worker.name) };
         let receive = async {
             let mut client = WorkerClient::new(worker.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
             let mut stream = client.map(map_request(job)).await.map_err(refused)?.into_inner();
@@ -231,10 +204,7 @@ impl Dispatch {
             Ok(Ok(artifact)) => Ok(Part { artifact, problems }),
             // Another worker may run the release that this aggregator understands.
             Ok(Err(error)) => Err(lost(&error.to_string())),
-            Err(error) => Err(Failure {
-                text: error.to_string(),
-                verdict: Verdict::Final(error),
-            }),
+            Err(error) => Err(Failure { text: error.to_string(), verdict: Verdict::Final(error) }),
         }
     }
 
@@ -263,10 +233,7 @@ impl Dispatch {
             },
         }
         self.in_process.inc();
-        local::map(engine, job).await.map_err(|e| Failure {
-            text: e.to_string(),
-            verdict: Verdict::Final(e),
-        })
+        local::map(engine, job).await.map_err(|e| Failure { text: e.to_string(), verdict: Verdict::Final(e) })
     }
 }
 
@@ -282,11 +249,7 @@ fn map_request(job: &Job) -> tonic::Request<v1::MapRequest> {
         }),
         host: job.trace.host.to_string(),
         tool: job.tool.name.to_owned(),
-        parameters: job
-            .params
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        parameters: job.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         request_id: job.request_id.to_string(),
         artifact_version: job.tool.artifact_version,
     });
@@ -299,10 +262,7 @@ fn map_request(job: &Job) -> tonic::Request<v1::MapRequest> {
 
 fn timed_out() -> Failure {
     let error = Error::TimedOut("the request's deadline while a worker had its job".into());
-    Failure {
-        text: error.to_string(),
-        verdict: Verdict::Final(error),
-    }
+    Failure { text: error.to_string(), verdict: Verdict::Final(error) }
 }
 
 /// The bytes of an artifact as they arrive. One chunk alone is not copied.
@@ -325,11 +285,7 @@ impl Chunks {
     }
 
     fn finish(self) -> Bytes {
-        if self.rest.is_empty() {
-            self.first
-        } else {
-            self.rest.freeze()
-        }
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
     }
 }
 
@@ -338,17 +294,9 @@ fn problems(received: Vec<v1::Problem>) -> Vec<Problem> {
     let known = received.into_iter().filter_map(|problem| {
         let kind = ProblemKind::from_name(&problem.name);
         if kind.is_none() {
-            tracing::debug!(
-                problem = problem.name,
-                count = problem.count,
-                "problem of an unknown kind"
-            );
+            tracing::debug!(problem = problem.name, count = problem.count, "problem of an unknown kind");
         }
-        Some(Problem {
-            kind: kind?,
-            count: problem.count,
-            example: problem.detail,
-        })
+        Some(Problem { kind: kind?, count: problem.count, example: problem.detail })
     });
     known.collect()
 }

@@ -23,10 +23,7 @@ pub async fn gather<F>(jobs: Vec<Job>, n_places: usize, at_once: usize, run: imp
 where
     F: Future<Output = Result<Part>>,
 {
-    let mut gathered = Gathered {
-        parts: Vec::new(),
-        failed: Vec::new(),
-    };
+    let mut gathered = Gathered { parts: Vec::new(), failed: Vec::new() };
     gathered.parts.resize_with(n_places, || None);
     let mut results = stream::iter(jobs)
         .map(|job| {
@@ -37,13 +34,9 @@ where
         .buffer_unordered(at_once.max(1));
     while let Some((places, result)) = results.next().await {
         match result {
-            Ok(part) => places
-                .iter()
-                .for_each(|&place| gathered.parts[place] = Some(part.clone())),
+            Ok(part) => places.iter().for_each(|&place| gathered.parts[place] = Some(part.clone())),
             Err(error) if error.spares_other_hosts() => {
-                gathered
-                    .failed
-                    .extend(places.into_iter().map(|place| (place, error.clone())));
+                gathered.failed.extend(places.into_iter().map(|place| (place, error.clone())));
             }
             Err(error) => return Err(error),
         }

@@ -72,10 +72,7 @@ pub async fn map(engine: &Engine, job: &Job, worker: &Worker) -> Result<Option<P
     let tool = job.tool;
     let decoded = on_pool(engine, move || tool.decode(host_stats(&op_stats))).await;
     match decoded {
-        Ok(Ok(artifact)) => Ok(Some(Part {
-            artifact,
-            problems: Vec::new(),
-        })),
+        Ok(Ok(artifact)) => Ok(Some(Part { artifact, problems: Vec::new() })),
         Ok(Err(error)) => {
             tracing::warn!(worker = worker.name, host = %job.trace.host, %error, "worker's result cannot be read");
             Ok(None)
@@ -86,11 +83,8 @@ pub async fn map(engine: &Engine, job: &Job, worker: &Worker) -> Result<Option<P
 
 /// `parity:` what the reference's aggregator sends, as captured from it.
 fn parameters(job: &Job) -> BTreeMap<String, String> {
-    let mut parameters: BTreeMap<String, String> = job
-        .params
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let mut parameters: BTreeMap<String, String> =
+        job.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     parameters.insert("use_saved_result".into(), "false".into());
     if job.tool.name == "op_profile" {
         parameters.entry("group_by".into()).or_insert_with(|| "program".into());
@@ -135,13 +129,7 @@ mod tests {
     fn accepts_results_beside_the_trace_only() {
         let trace = Path::new("/logs/run/h0.xplane.pb");
         assert!(result_path(trace, b"/logs/run/h0.op_stats_v2.pb").is_some());
-        for output in [
-            &b"/etc/passwd"[..],
-            b"/logs/other/h0.op_stats_v2.pb",
-            b"/logs/run/h0.xplane.pb",
-            b"",
-            b"\xff",
-        ] {
+        for output in [&b"/etc/passwd"[..], b"/logs/other/h0.op_stats_v2.pb", b"/logs/run/h0.xplane.pb", b"", b"\xff"] {
             assert!(result_path(trace, output).is_none());
         }
     }

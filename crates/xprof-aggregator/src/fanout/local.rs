@@ -27,10 +27,7 @@ pub async fn map(engine: &Engine, job: &Job) -> Result<Part> {
         })
         .await
         .map_err(|e| engine_error(e, &file))?;
-    Ok(Part {
-        artifact: mapped.artifact,
-        problems: mapped.problems,
-    })
+    Ok(Part { artifact: mapped.artifact, problems: mapped.problems })
 }
 
 /// An error of the engine in the words of this crate.
@@ -44,12 +41,9 @@ pub fn engine_error(error: EngineError, file: &str) -> Error {
             Error::TimedOut(format!("the request's deadline while its job was {stage}"))
         }
         EngineError::Overloaded { waiting } => Error::Overloaded(format!("{waiting} jobs wait already")),
-        EngineError::Internal(abandoned) => Error::Job {
-            file: file.to_owned(),
-            code: "internal",
-            message: abandoned.to_string(),
-            fault: Fault::Defect,
-        },
+        EngineError::Internal(abandoned) => {
+            Error::Job { file: file.to_owned(), code: "internal", message: abandoned.to_string(), fault: Fault::Defect }
+        }
     }
 }
 
@@ -59,9 +53,8 @@ pub fn storage_error(error: StorageError) -> Error {
         StorageError::NotFound { .. } | StorageError::WrongKind { .. } => Error::NotFound(error.to_string()),
         StorageError::Denied { .. } | StorageError::OutsideRoots { .. } => Error::Forbidden(error.to_string()),
         StorageError::Unusable { .. } => Error::BadRequest(error.to_string()),
-        StorageError::Io { ref path, .. } => Error::Unreadable {
-            path: path.display().to_string(),
-            source: Arc::new(error),
-        },
+        StorageError::Io { ref path, .. } => {
+            Error::Unreadable { path: path.display().to_string(), source: Arc::new(error) }
+        }
     }
 }

@@ -74,18 +74,9 @@ pub struct Fanout {
 impl Fanout {
     /// `max_jobs` bounds the jobs under way, over all requests and so for each.
     pub fn new(engine: Engine, runner: Runner, max_jobs: usize, metrics: &Metrics) -> Self {
-        let failed_hosts = metrics.counter(
-            "xprof_fanout_failed_hosts_total",
-            "Traces that an answer had to leave out.",
-            &[],
-        );
-        Self {
-            engine,
-            runner,
-            jobs: Semaphore::new(max_jobs.max(1)),
-            at_once: max_jobs.max(1),
-            failed_hosts,
-        }
+        let failed_hosts =
+            metrics.counter("xprof_fanout_failed_hosts_total", "Traces that an answer had to leave out.", &[]);
+        Self { engine, runner, jobs: Semaphore::new(max_jobs.max(1)), at_once: max_jobs.max(1), failed_hosts }
     }
 
     /// The engine, whose pool also renders.
@@ -145,12 +136,7 @@ impl Fanout {
         let (answer, diag) = finished.await.map_err(|e| Error::Internal(e.to_string()))?;
         drop(stop);
         let answer = answer.map_err(|e| Error::core(file, e))?;
-        Ok(Outcome {
-            answer,
-            problems: diag.problems().cloned().collect(),
-            failed_hosts,
-            lasting,
-        })
+        Ok(Outcome { answer, problems: diag.problems().cloned().collect(), failed_hosts, lasting })
     }
 }
 
@@ -162,11 +148,7 @@ fn count(diag: &mut Diag, problems: &[Problem]) {
 
 /// Runs work on the CPU pool and waits for it; a panic there is a defect of this program.
 pub async fn on_pool<T: Send + 'static>(engine: &Engine, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    engine
-        .pool()
-        .run(Span::current(), work)
-        .await
-        .map_err(|e| Error::Internal(e.to_string()))
+    engine.pool().run(Span::current(), work).await.map_err(|e| Error::Internal(e.to_string()))
 }
 
 /// Stops work on the CPU pool when nobody waits for it any more.

@@ -85,14 +85,7 @@ mod tests {
     const ADDRESSES: [&str; 4] = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"];
 
     fn idle() -> Vec<Candidate<'static>> {
-        ADDRESSES
-            .iter()
-            .map(|address| Candidate {
-                address,
-                load: 0,
-                resting: false,
-            })
-            .collect()
+        ADDRESSES.iter().map(|address| Candidate { address, load: 0, resting: false }).collect()
     }
 
     #[test]

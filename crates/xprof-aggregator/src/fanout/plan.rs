@@ -22,12 +22,7 @@ pub struct Trace {
 impl Trace {
     /// The file's base name: what messages to users call it.
     pub fn file_name(&self) -> String {
-        self.identity
-            .path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        self.identity.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 

@@ -44,20 +44,9 @@ pub fn judge(status: &Status, file: &str, worker: &str) -> Verdict {
         return transport(status);
     }
     // Our workers say more than a code can; those of XProf say nothing here.
-    let word = status
-        .metadata()
-        .get("xprof-error")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
+    let word = status.metadata().get("xprof-error").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let message = message_of(status, worker);
-    let job = |code, fault| {
-        Verdict::Final(Error::Job {
-            file: file.to_owned(),
-            code,
-            message: message.clone(),
-            fault,
-        })
-    };
+    let job = |code, fault| Verdict::Final(Error::Job { file: file.to_owned(), code, message: message.clone(), fault });
     match (status.code(), word) {
         // The worker is well, but cannot read the file now.
         (Code::Unavailable, "io") | (Code::Aborted, _) => Verdict::Broken { gone: false },
@@ -103,10 +92,7 @@ fn timed_out() -> Verdict {
 fn message_of(status: &Status, worker: &str) -> String {
     match status.message() {
         "" => format!("worker {worker} answered {:?}", status.code()),
-        text => text
-            .split_once(" cannot be converted: ")
-            .map_or(text, |(_, cause)| cause)
-            .to_owned(),
+        text => text.split_once(" cannot be converted: ").map_or(text, |(_, cause)| cause).to_owned(),
     }
 }
 
@@ -124,14 +110,7 @@ pub struct Budget {
 impl Budget {
     /// A fresh budget: jobs that did not begin are tried for `wait` after the first failure.
     pub fn new(wait: Duration, deadline: Instant) -> Self {
-        Self {
-            broken: 0,
-            attempts: 0,
-            rounds: 0,
-            give_up: None,
-            wait,
-            deadline,
-        }
+        Self { broken: 0, attempts: 0, rounds: 0, give_up: None, wait, deadline }
     }
 
     /// Counts an attempt.
@@ -191,10 +170,7 @@ mod tests {
             (Code::InvalidArgument, "invalid_parameter"),
         ] {
             let text = verdict(code);
-            assert!(
-                text.starts_with("Final(") && text.contains(expected) && text.contains("why"),
-                "{text}"
-            );
+            assert!(text.starts_with("Final(") && text.contains(expected) && text.contains("why"), "{text}");
         }
     }
 
@@ -202,9 +178,7 @@ mod tests {
     fn our_workers_say_more() {
         let text = |code, word: &'static str| {
             let mut status = Status::new(code, "/logs/r/h.xplane.pb cannot be converted: no such event");
-            status
-                .metadata_mut()
-                .insert("xprof-error", tonic::metadata::MetadataValue::from_static(word));
+            status.metadata_mut().insert("xprof-error", tonic::metadata::MetadataValue::from_static(word));
             match judge(&status, "h.xplane.pb", "w") {
                 Verdict::Final(error) => format!("{}: {}", error.code(), error.chain()),
                 verdict => format!("{verdict:?}"),
@@ -212,11 +186,7 @@ mod tests {
         };
         for (code, word, expected) in [
             (Code::NotFound, "not_found", "not_found: no such event"),
-            (
-                Code::NotFound,
-                "file_not_found",
-                "not_found: h.xplane.pb: no such event",
-            ),
+            (Code::NotFound, "file_not_found", "not_found: h.xplane.pb: no such event"),
             (Code::FailedPrecondition, "unsupported", "unsupported: no such event"),
             (Code::FailedPrecondition, "trace_changed", "Mismatch"),
             (Code::FailedPrecondition, "artifact_version", "Mismatch"),
@@ -248,10 +218,7 @@ mod tests {
 
         let mut budget = Budget::new(wait, now + Duration::from_mins(1));
         let gone = Verdict::NotBegun { gone: true };
-        assert!(
-            (0..100).all(|_| budget.spend(&gone, now)),
-            "workers that are not there cost nothing"
-        );
+        assert!((0..100).all(|_| budget.spend(&gone, now)), "workers that are not there cost nothing");
         let mut at = now;
         let mut pauses = Vec::new();
         while let Some(pause) = budget.next_round(at) {

@@ -30,12 +30,7 @@ impl<K, V: Clone> std::fmt::Debug for SingleFlight<K, V> {
 
 impl<K, V: Clone> Default for SingleFlight<K, V> {
     fn default() -> Self {
-        Self {
-            inner: Arc::new(Mutex::new(Inner {
-                flights: HashMap::new(),
-                next_id: 0,
-            })),
-        }
+        Self { inner: Arc::new(Mutex::new(Inner { flights: HashMap::new(), next_id: 0 })) }
     }
 }
 
@@ -55,11 +50,7 @@ where
         }
         inner.next_id += 1;
         let id = inner.next_id;
-        let landing = Landing {
-            key: key.clone(),
-            id,
-            flights: Arc::clone(&self.inner),
-        };
+        let landing = Landing { key: key.clone(), id, flights: Arc::clone(&self.inner) };
         let work = start();
         let flight = async move {
             let _landing = landing;

@@ -19,11 +19,8 @@ struct Asset {
     body: &'static [u8],
 }
 
-static ASSETS: [Asset; 1] = [Asset {
-    path: "/assets/start.css",
-    content_type: "text/css",
-    body: include_bytes!("static/start.css"),
-}];
+static ASSETS: [Asset; 1] =
+    [Asset { path: "/assets/start.css", content_type: "text/css", body: include_bytes!("static/start.css") }];
 
 static ETAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| ASSETS.iter().map(|a| etag(a.body)).collect());
 
@@ -39,8 +36,6 @@ pub fn serve(path: &str, request: &HeaderMap) -> Option<Response> {
         respond::packed(request, asset.content_type, Bytes::from_static(asset.body))
     };
     response.headers_mut().insert(header::ETAG, etag.clone());
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Some(response)
 }

@@ -27,16 +27,8 @@ static PROBLEMS: HeaderName = HeaderName::from_static("x-xprof-problems");
 static FAILED_HOSTS: HeaderName = HeaderName::from_static("x-xprof-failed-hosts");
 
 /// Parameters that choose traces, or that the reference accepts and ignores: no answer depends on them otherwise.
-const NOT_FOR_TOOLS: [&str; 8] = [
-    "run",
-    "tag",
-    "session_path",
-    "run_path",
-    "use_saved_result",
-    "tqx",
-    "graph_type",
-    "base_session_id",
-];
+const NOT_FOR_TOOLS: [&str; 8] =
+    ["run", "tag", "session_path", "run_path", "use_saved_result", "tqx", "graph_type", "base_session_id"];
 
 /// `parity:` the page of a graph loads its renderer from outside, and runs scripts of its own.
 const TOOL_PAGE_POLICY: &str = "default-src 'self';script-src 'self' 'unsafe-eval' 'unsafe-inline' https://www.gstatic.com;\
@@ -56,18 +48,12 @@ pub async fn serve(
     let mut facts = Facts {
         route: if format == Format::Csv { "data_csv" } else { "data" },
         run: params.get("run").unwrap_or_default().to_owned(),
-        host: params
-            .get("hosts")
-            .or_else(|| params.get("host"))
-            .unwrap_or_default()
-            .to_owned(),
+        host: params.get("hosts").or_else(|| params.get("host")).unwrap_or_default().to_owned(),
         tool: params.get("tag").unwrap_or_default().to_owned(),
         ..Facts::default()
     };
     let mut response = match answer(state, params, format, request_id, &mut facts).await {
-        Ok(cached) => respond(state, headers, params, format, &cached)
-            .await
-            .unwrap_or_else(|e| respond::failure(&e)),
+        Ok(cached) => respond(state, headers, params, format, &cached).await.unwrap_or_else(|e| respond::failure(&e)),
         Err(error) => failure(&error, params, format, &mut facts),
     };
     response.extensions_mut().insert(facts);
@@ -82,18 +68,11 @@ pub(super) async fn answer(
     request_id: &str,
     facts: &mut Facts,
 ) -> Result<Arc<CachedAnswer>> {
-    let tag = params
-        .non_empty("tag")
-        .ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
+    let tag = params.non_empty("tag").ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
     let tool = registry::find(tag).map_err(|e| Error::core("", e))?;
-    let for_tool: Params = params
-        .iter()
-        .filter(|(name, _)| !NOT_FOR_TOOLS.contains(name))
-        .collect();
+    let for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
     tool.check(&for_tool).map_err(|e| Error::core("", e))?;
-    let use_saved = params
-        .get("use_saved_result")
-        .is_none_or(|v| v.eq_ignore_ascii_case("true"));
+    let use_saved = params.get("use_saved_result").is_none_or(|v| v.eq_ignore_ascii_case("true"));
 
     let mut again = true;
     loop {
@@ -134,9 +113,7 @@ async fn choose(state: &State, params: &Params, tag: &str) -> Result<Vec<Trace>>
     hosts
         .iter()
         .map(|host| {
-            let trace = session
-                .trace(host)
-                .ok_or_else(|| Error::NotFound(format!("host {host} is gone")))?;
+            let trace = session.trace(host).ok_or_else(|| Error::NotFound(format!("host {host} is gone")))?;
             if trace.file_name().ends_with(".riegeli") {
                 let why = "traces in record form (riegeli) cannot be read, only .xplane.pb";
                 return Err(Error::core(
@@ -199,9 +176,7 @@ async fn respond(
         let wanted = negotiate(request.get(header::ACCEPT_ENCODING));
         let (encoding, body) = cached.body(wanted, state.fanout.engine().pool()).await?;
         let mut response = Response::new(Full::new(body));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, cached.content_type.clone());
+        response.headers_mut().insert(header::CONTENT_TYPE, cached.content_type.clone());
         respond::set_encoding(response.headers_mut(), encoding);
         response
     };
@@ -215,10 +190,7 @@ async fn respond(
         }
     }
     if cached.content_type.as_bytes().starts_with(b"text/html") {
-        headers.insert(
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(TOOL_PAGE_POLICY),
-        );
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(TOOL_PAGE_POLICY));
     }
     if format == Format::Csv {
         let disposition = format!("attachment; filename=\"{}\"", csv_file_name(params));
@@ -238,10 +210,9 @@ fn failure(error: &Error, params: &Params, format: Format, facts: &mut Facts) ->
     let parity = match (source, format) {
         // `parity:` the page of the timeline takes exactly this for "this event has no details".
         (CoreError::NotFound(_), Format::Native) if tool == "trace_viewer@" => Some((StatusCode::NOT_FOUND, "No Data")),
-        (CoreError::Unsupported(_), Format::Csv) if is_json(tool, params) => Some((
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Data format not suitable for CSV (missing 'cols')",
-        )),
+        (CoreError::Unsupported(_), Format::Csv) if is_json(tool, params) => {
+            Some((StatusCode::INTERNAL_SERVER_ERROR, "Data format not suitable for CSV (missing 'cols')"))
+        }
         (CoreError::Unsupported(_), Format::Csv) => {
             Some((StatusCode::BAD_REQUEST, "CSV format not supported for this tool type"))
         }
@@ -249,9 +220,7 @@ fn failure(error: &Error, params: &Params, format: Format, facts: &mut Facts) ->
     };
     if let Some((status, text)) = parity {
         response = respond::text(status, text);
-        response
-            .headers_mut()
-            .insert(REASON.clone(), respond::header_text(&error.chain()));
+        response.headers_mut().insert(REASON.clone(), respond::header_text(&error.chain()));
     } else if tool == "graph_viewer" && matches!(source, CoreError::Unsupported(_) | CoreError::NotFound(_)) {
         // `parity:` the graph viewer alone tells its errors to the page, with status 500.
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -273,23 +242,11 @@ fn is_json(tool: &str, params: &Params) -> bool {
 /// `hlo_stats_train_run1_hostA.csv`: tool, run, and the part of the host after its last `-`.
 fn csv_file_name(params: &Params) -> String {
     let clean = |text: &str| -> String {
-        text.chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
-                    c
-                } else {
-                    '_'
-                }
-            })
-            .collect()
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' }).collect()
     };
     let host = params.get("host").unwrap_or_default();
     let host = host.rsplit('-').next().unwrap_or(host);
-    let parts = [
-        params.get("tag").unwrap_or("data"),
-        params.get("run").unwrap_or_default(),
-        host,
-    ];
+    let parts = [params.get("tag").unwrap_or("data"), params.get("run").unwrap_or_default(), host];
     let parts: Vec<_> = parts.into_iter().filter(|p| !p.is_empty()).map(clean).collect();
     format!("{}.csv", parts.join("_"))
 }
@@ -301,22 +258,12 @@ mod tests {
     #[test]
     fn names_csv_files() {
         for (query, expected) in [
+            (&[("tag", "hlo_stats"), ("run", "train/run1"), ("host", "hostA")][..], "hlo_stats_train_run1_hostA.csv"),
             (
-                &[("tag", "hlo_stats"), ("run", "train/run1"), ("host", "hostA")][..],
-                "hlo_stats_train_run1_hostA.csv",
-            ),
-            (
-                &[
-                    ("tag", "framework_op_stats"),
-                    ("run", "tf2"),
-                    ("host", "34.83.195.179_6003"),
-                ],
+                &[("tag", "framework_op_stats"), ("run", "tf2"), ("host", "34.83.195.179_6003")],
                 "framework_op_stats_tf2_34_83_195_179_6003.csv",
             ),
-            (
-                &[("tag", "kernel_stats"), ("run", "tf2"), ("host", "ALL_HOSTS")],
-                "kernel_stats_tf2_ALL_HOSTS.csv",
-            ),
+            (&[("tag", "kernel_stats"), ("run", "tf2"), ("host", "ALL_HOSTS")], "kernel_stats_tf2_ALL_HOSTS.csv"),
             (&[("tag", "t"), ("run", "r"), ("host", "tpu-vm-0")], "t_r_0.csv"),
             (&[("run", "é\"\r\n")], "data_____.csv"),
         ] {

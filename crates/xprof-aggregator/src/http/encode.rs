@@ -159,12 +159,8 @@ mod tests {
             assert!(packed.len() * 20 < body.len(), "{encoding:?}");
             let mut plain = Vec::new();
             match encoding {
-                Encoding::Gzip => flate2::read::GzDecoder::new(&packed[..])
-                    .read_to_end(&mut plain)
-                    .unwrap(),
-                Encoding::Brotli => brotli::Decompressor::new(&packed[..], 4096)
-                    .read_to_end(&mut plain)
-                    .unwrap(),
+                Encoding::Gzip => flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap(),
+                Encoding::Brotli => brotli::Decompressor::new(&packed[..], 4096).read_to_end(&mut plain).unwrap(),
                 Encoding::Zstd => {
                     plain = zstd::bulk::decompress(&packed, body.len()).unwrap();
                     plain.len()

@@ -78,14 +78,8 @@ mod tests {
         for (value, text) in [
             (json!([]), "[]"),
             (json!(["a", "b"]), r#"["a", "b"]"#),
-            (
-                json!({"b": 1, "a": null, "c": true}),
-                r#"{"a": null, "b": 1, "c": true}"#,
-            ),
-            (
-                json!([{"hostname": "h\"\\\n\u{7f}é😀"}]),
-                r#"[{"hostname": "h\"\\\n\u007f\u00e9\ud83d\ude00"}]"#,
-            ),
+            (json!({"b": 1, "a": null, "c": true}), r#"{"a": null, "b": 1, "c": true}"#),
+            (json!([{"hostname": "h\"\\\n\u{7f}é😀"}]), r#"[{"hostname": "h\"\\\n\u007f\u00e9\ud83d\ude00"}]"#),
         ] {
             assert_eq!(to_text(&value), text);
         }

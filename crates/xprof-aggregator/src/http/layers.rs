@@ -94,20 +94,15 @@ where
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
                 // One panic costs one request. Its text went to the log with the panic itself.
-                Err(_) => respond::text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal error: the request failed unexpectedly",
-                ),
+                Err(_) => {
+                    respond::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the request failed unexpectedly")
+                }
             };
             let bytes = response.body().size_hint().exact().unwrap_or_default();
             let facts = response.extensions().get::<Facts>().cloned().unwrap_or_default();
             line.response = Some((response.status(), bytes, facts));
             drop(line);
-            Ok(if is_head {
-                without_body(response, bytes)
-            } else {
-                response
-            })
+            Ok(if is_head { without_body(response, bytes) } else { response })
         };
         logged.instrument(span).boxed()
     }
@@ -115,10 +110,7 @@ where
 
 /// The id that the request carries, which the layer outside this one makes sure of.
 pub fn request_id(headers: &HeaderMap) -> String {
-    let id = headers
-        .get("x-request-id")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
+    let id = headers.get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
     // It is repeated in logs and in calls to workers, so a client does not choose its length.
     id.chars().take(128).collect()
 }
@@ -189,12 +181,7 @@ pub struct Refusals<S> {
 impl<S> Refusals<S> {
     /// Around the limits, which are named in the texts.
     pub fn new(inner: S, max_in_flight: usize, timeout: Duration) -> Self {
-        Self {
-            inner,
-            max_in_flight,
-            timeout,
-            broken: None,
-        }
+        Self { inner, max_in_flight, timeout, broken: None }
     }
 }
 
@@ -228,12 +215,7 @@ where
             Some(error) => return std::future::ready(Ok(refused(&error, max_in_flight, timeout))).boxed(),
             None => self.inner.call(request),
         };
-        async move {
-            Ok(answer
-                .await
-                .unwrap_or_else(|error| refused(&error, max_in_flight, timeout)))
-        }
-        .boxed()
+        async move { Ok(answer.await.unwrap_or_else(|error| refused(&error, max_in_flight, timeout))) }.boxed()
     }
 }
 
@@ -247,10 +229,6 @@ fn refused(error: &BoxError, max_in_flight: usize, timeout: Duration) -> Respons
         Error::Internal(error.to_string())
     };
     let mut response = respond::failure(&error);
-    response.extensions_mut().insert(Facts {
-        route: "refused",
-        code: error.code(),
-        ..Facts::default()
-    });
+    response.extensions_mut().insert(Facts { route: "refused", code: error.code(), ..Facts::default() });
     response
 }

@@ -48,19 +48,12 @@ pub fn stack(state: Arc<State>) -> Stack {
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
         // Browsers must not guess types: a trace may hold any text. Also on error answers, so outside of what makes them.
-        .layer(SetResponseHeaderLayer::overriding(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .layer(SetResponseHeaderLayer::overriding(SERVER.clone(), server))
         // One line per request, whatever becomes of it below: refused, late, panicked or abandoned.
-        .layer(tower::layer::layer_fn(move |inner| {
-            AccessLog::new(inner, Arc::clone(&counts))
-        }))
+        .layer(tower::layer::layer_fn(move |inner| AccessLog::new(inner, Arc::clone(&counts))))
         // The layers below fail with errors; from here on there are only responses.
-        .layer(tower::layer::layer_fn(move |inner| {
-            Refusals::new(inner, max_in_flight, timeout)
-        }))
+        .layer(tower::layer::layer_fn(move |inner| Refusals::new(inner, max_in_flight, timeout)))
         // A full house answers 503 at once: a queue without end would answer everyone too late.
         .load_shed()
         .concurrency_limit(max_in_flight)

@@ -22,9 +22,7 @@ impl<'a> Target<'a> {
     /// Reads the path of a URI.
     pub fn new(raw: &'a str) -> Self {
         let mut path = decode(raw, false);
-        let below = path
-            .strip_prefix(PREFIX)
-            .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = path.strip_prefix(PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let under_prefix = below.is_some();
         if let Some(rest) = below {
             path = Cow::Owned(rest.to_owned());
@@ -120,30 +118,17 @@ mod tests {
             ("/data%2Fplugin/profile/%72uns", "/runs", true, true),
         ] {
             let target = Target::new(raw);
-            assert_eq!(
-                (&*target.path, target.under_prefix, target.is_page()),
-                (path, under_prefix, page),
-                "{raw}"
-            );
+            assert_eq!((&*target.path, target.under_prefix, target.is_page()), (path, under_prefix, page), "{raw}");
         }
     }
 
     #[test]
     fn reads_query_strings() {
-        let params = query(Some(
-            "run=a%2Fb+c&tag=trace_viewer%40&run=second&flag&bad=%zz%4&=x&&u=%ff",
-        ));
+        let params = query(Some("run=a%2Fb+c&tag=trace_viewer%40&run=second&flag&bad=%zz%4&=x&&u=%ff"));
         let pairs: Vec<_> = params.iter().collect();
         assert_eq!(
             pairs,
-            [
-                ("", "x"),
-                ("bad", "%zz%4"),
-                ("flag", ""),
-                ("run", "a/b c"),
-                ("tag", "trace_viewer@"),
-                ("u", "\u{fffd}")
-            ]
+            [("", "x"), ("bad", "%zz%4"), ("flag", ""), ("run", "a/b c"), ("tag", "trace_viewer@"), ("u", "\u{fffd}")]
         );
         assert_eq!(encode("a/b c@é~"), "a%2Fb%20c%40%C3%A9~");
     }

@@ -40,9 +40,7 @@ pub struct Facts {
 pub fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -55,19 +53,14 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
 pub fn document(request: &HeaderMap, content_type: &'static str, text: String) -> Response {
     let mut response = packed(request, content_type, text.into());
     // Lists change as sessions are captured, so they are asked for each time.
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
 /// A body in the encoding that the client likes best. Compressed only where it pays: a list of ten thousand runs does.
 pub fn packed(request: &HeaderMap, content_type: &'static str, plain: Bytes) -> Response {
-    let encoding = if worth_encoding(&plain) {
-        negotiate(request.get(header::ACCEPT_ENCODING))
-    } else {
-        Encoding::Identity
-    };
+    let encoding =
+        if worth_encoding(&plain) { negotiate(request.get(header::ACCEPT_ENCODING)) } else { Encoding::Identity };
     let (encoding, packed) = match encoding.encode(&plain) {
         Ok(packed) => (encoding, packed),
         Err(_) => (Encoding::Identity, plain),
@@ -104,27 +97,18 @@ pub fn failure(error: &Error) -> Response {
     if matches!(error, Error::Overloaded(_) | Error::NoWorker { .. }) {
         retry_after(&mut response, Duration::from_secs(1));
     }
-    response.extensions_mut().insert(Facts {
-        code: error.code(),
-        ..Facts::default()
-    });
+    response.extensions_mut().insert(Facts { code: error.code(), ..Facts::default() });
     response
 }
 
 /// Tells the client when to ask again.
 pub fn retry_after(response: &mut Response, after: Duration) {
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
 }
 
 /// A text as a header value: everything that a header cannot hold becomes `?`.
 pub fn header_text(text: &str) -> HeaderValue {
-    let safe: String = text
-        .chars()
-        .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
-        .take(1024)
-        .collect();
+    let safe: String = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).take(1024).collect();
     HeaderValue::from_str(&safe).unwrap_or(HeaderValue::from_static("?"))
 }
 
@@ -171,15 +155,7 @@ mod tests {
             (Error::Internal("x".into()), 500),
             (Error::core("f", CoreError::invalid("resolution", "x", "a number")), 400),
             (Error::core("f", CoreError::UnknownTool("x".into())), 404),
-            (
-                Error::Job {
-                    file: "f".into(),
-                    code: "malformed_trace",
-                    message: "m".into(),
-                    fault: Fault::Trace,
-                },
-                422,
-            ),
+            (Error::Job { file: "f".into(), code: "malformed_trace", message: "m".into(), fault: Fault::Trace }, 422),
         ] {
             assert_eq!(failure(&error).status(), expected, "{error:?}");
         }
@@ -188,13 +164,9 @@ mod tests {
     #[test]
     fn matches_entity_tags() {
         let etag = HeaderValue::from_static("W/\"abc\"");
-        for (sent, expected) in [
-            ("\"abc\"", true),
-            ("W/\"abc\"", true),
-            ("\"x\", W/\"abc\"", true),
-            ("*", true),
-            ("\"x\"", false),
-        ] {
+        for (sent, expected) in
+            [("\"abc\"", true), ("W/\"abc\"", true), ("\"x\", W/\"abc\"", true), ("*", true), ("\"x\"", false)]
+        {
             let mut request = HeaderMap::new();
             request.insert(header::IF_NONE_MATCH, HeaderValue::from_static(sent));
             assert_eq!(not_modified(&request, &etag), expected, "{sent}");

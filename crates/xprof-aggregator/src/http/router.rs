@@ -30,10 +30,9 @@ pub async fn route(state: Arc<State>, request: Request) -> Response {
         "/config" => ("config", Ok(meta::config(&state.config.page, headers))),
         "/version" => ("version", Ok(meta::version(headers))),
         "/capture_profile" => ("capture_profile", Ok(no_capture())),
-        "/generate_cache" => (
-            "generate_cache",
-            warm::serve(&state, request.method(), &params, &request_id(headers)).await,
-        ),
+        "/generate_cache" => {
+            ("generate_cache", warm::serve(&state, request.method(), &params, &request_id(headers)).await)
+        }
         "/index.html" => ("start", Ok(start::serve(&state, headers, raw_path, &params).await)),
         path => match assets::serve(path, headers) {
             Some(response) => ("assets", Ok(response)),

@@ -44,19 +44,13 @@ pub async fn serve(state: &State, request: &HeaderMap, raw_path: &str, params: &
     let (status, page) = match page {
         Ok(page) => (StatusCode::OK, page),
         Err(error) => {
-            let body = format!(
-                "<p class=\"notice\" role=\"alert\">{}</p>{}",
-                escape(&error.chain()),
-                back(&root)
-            );
+            let body = format!("<p class=\"notice\" role=\"alert\">{}</p>{}", escape(&error.chain()), back(&root));
             (respond::status(&error), frame(&root, "Not available", &body))
         }
     };
     let mut response = respond::document(request, "text/html", page);
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
@@ -78,19 +72,11 @@ async fn runs_page(state: &State, root: &str, params: &Params) -> Result<String>
             runs.len()
         );
         for run in shown.iter().take(MAX_RUNS) {
-            let _ = write!(
-                body,
-                "<li><a href=\"{root}?{}\">{}</a></li>",
-                link(params, run),
-                escape(run)
-            );
+            let _ = write!(body, "<li><a href=\"{root}?{}\">{}</a></li>", link(params, run), escape(run));
         }
         body.push_str("</ul>");
         if shown.len() > MAX_RUNS {
-            let _ = write!(
-                body,
-                "<p class=\"quiet\">The first {MAX_RUNS} are shown; the filter finds the others.</p>"
-            );
+            let _ = write!(body, "<p class=\"quiet\">The first {MAX_RUNS} are shown; the filter finds the others.</p>");
         }
     }
     Ok(frame(root, "Runs", &body))
@@ -137,10 +123,7 @@ async fn run_page(state: &State, root: &str, params: &Params, run: &str) -> Resu
                 for host in &hosts {
                     let (tool, shown) = (encode(tool), escape(host));
                     let host = encode(host);
-                    let _ = write!(
-                        body,
-                        "<a href=\"{root}{route}?{link}&amp;tag={tool}&amp;host={host}\">{shown}</a>"
-                    );
+                    let _ = write!(body, "<a href=\"{root}{route}?{link}&amp;tag={tool}&amp;host={host}\">{shown}</a>");
                 }
             } else if has {
                 let _ = write!(body, "<a href=\"{root}module_list?{link}\">modules</a>");

@@ -26,30 +26,17 @@ pub async fn serve(state: &Arc<State>, method: &Method, params: &Params, request
         return Ok(respond::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
     }
     if params.non_empty("session_path").is_none() {
-        return Ok(respond::text(
-            StatusCode::BAD_REQUEST,
-            "Missing \"session_path\" parameter",
-        ));
+        return Ok(respond::text(StatusCode::BAD_REQUEST, "Missing \"session_path\" parameter"));
     }
     let runs = state.catalog.runs(params).await?;
     let Some(run) = runs.first() else {
-        return Ok(respond::text(
-            StatusCode::NOT_FOUND,
-            "No XPlane files found in session_path",
-        ));
+        return Ok(respond::text(StatusCode::NOT_FOUND, "No XPlane files found in session_path"));
     };
-    let with_run: Params = params
-        .iter()
-        .filter(|(name, _)| *name != "run")
-        .chain([("run", run.as_str())])
-        .collect();
+    let with_run: Params = params.iter().filter(|(name, _)| *name != "run").chain([("run", run.as_str())]).collect();
     let session = state.catalog.session(&with_run).await?;
     let available = state.catalog.tools(&session).await;
     let wanted = params.non_empty("tools").unwrap_or(USUAL).split(',').map(str::trim);
-    let tools: BTreeSet<String> = wanted
-        .filter(|w| available.iter().any(|a| a == w))
-        .map(ToOwned::to_owned)
-        .collect();
+    let tools: BTreeSet<String> = wanted.filter(|w| available.iter().any(|a| a == w)).map(ToOwned::to_owned).collect();
     if tools.is_empty() {
         let text = format!("No valid XPlane tools found or specified for caching in run {run}.");
         return Ok(respond::text(StatusCode::BAD_REQUEST, text));
@@ -66,11 +53,7 @@ async fn warm(state: Arc<State>, params: Params, tools: BTreeSet<String>, reques
     };
     for tool in tools {
         let not_ours = |name: &str| matches!(name, "tag" | "tools" | "host" | "hosts");
-        let one: Params = params
-            .iter()
-            .filter(|(n, _)| !not_ours(n))
-            .chain([("tag", tool.as_str())])
-            .collect();
+        let one: Params = params.iter().filter(|(n, _)| !not_ours(n)).chain([("tag", tool.as_str())]).collect();
         let mut facts = Facts::default();
         match data::answer(&state, &one, Format::Native, &request_id, &mut facts).await {
             Ok(_) => tracing::info!(request_id, tool, cache = facts.cache, "answer warmed"),

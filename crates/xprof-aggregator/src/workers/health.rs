@@ -47,10 +47,7 @@ pub enum Probe {
 
 impl Default for Health {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            hangs: watch::Sender::new(false),
-        }
+        Self { state: Mutex::default(), hangs: watch::Sender::new(false) }
     }
 }
 
@@ -64,10 +61,7 @@ impl Health {
     /// A call was answered.
     pub fn succeeded(&self) {
         let mut state = self.lock();
-        *state = State {
-            unwilling: state.unwilling,
-            ..State::default()
-        };
+        *state = State { unwilling: state.unwilling, ..State::default() };
         drop(state);
         self.hangs.send_replace(false);
     }
@@ -151,16 +145,10 @@ mod tests {
         assert!(health.probed(Probe::Serving, now));
         assert!(health.hung().now_or_never().is_none());
         assert!(health.probed(Probe::Draining, now));
-        assert!(
-            health.hung().now_or_never().is_none(),
-            "a draining worker finishes what it has"
-        );
+        assert!(health.hung().now_or_never().is_none(), "a draining worker finishes what it has");
         assert!(health.probed(Probe::Serving, now));
         assert!(health.probed(Probe::Gone, now));
-        assert!(
-            health.hung().now_or_never().is_none(),
-            "a worker that stops finishes what it has"
-        );
+        assert!(health.hung().now_or_never().is_none(), "a worker that stops finishes what it has");
         assert!(!health.probed(Probe::Gone, now));
     }
 }

@@ -145,11 +145,8 @@ async fn probe(worker: Weak<Worker>) {
             return;
         };
         let asked = Instant::now();
-        let answer = tokio::time::timeout(
-            PROBE_EVERY,
-            HealthClient::new(channel).check(HealthCheckRequest::default()),
-        )
-        .await;
+        let answer =
+            tokio::time::timeout(PROBE_EVERY, HealthClient::new(channel).check(HealthCheckRequest::default())).await;
         let found = match answer {
             Ok(Ok(reply)) if reply.get_ref().status() == ServingStatus::NotServing => Probe::Draining,
             Ok(Ok(_)) => Probe::Serving,
@@ -162,11 +159,7 @@ async fn probe(worker: Weak<Worker>) {
             tracing::info!(worker = worker.name, probe = ?found, "worker health changed");
         }
         drop(worker);
-        let pause = if matches!(found, Probe::Gone | Probe::Silent) {
-            PROBE_LOST_EVERY
-        } else {
-            PROBE_EVERY
-        };
+        let pause = if matches!(found, Probe::Gone | Probe::Silent) { PROBE_LOST_EVERY } else { PROBE_EVERY };
         tokio::time::sleep(pause.saturating_sub(asked.elapsed())).await;
     }
 }
@@ -226,11 +219,7 @@ impl Pool {
             })
             .collect();
         let order = order(self.options.policy, &candidates, key, turn);
-        order
-            .into_iter()
-            .map(|i| &workers[i])
-            .find(|w| !tried.contains(&w.address))
-            .cloned()
+        order.into_iter().map(|i| &workers[i]).find(|w| !tried.contains(&w.address)).cloned()
     }
 
     /// Asks for fresh addresses soon: a call failed.
@@ -245,12 +234,7 @@ impl Pool {
 
     /// The targets as the user wrote them, for messages.
     pub fn target_text(&self) -> String {
-        self.options
-            .targets
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",")
+        self.options.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
     fn replace(&self, now: &[SocketAddr]) {
@@ -260,10 +244,7 @@ impl Pool {
         }
         // A worker that stays keeps its channel, its health and its load.
         let keep = |address: &SocketAddr| before.iter().find(|w| w.address == *address).cloned();
-        let after: Vec<_> = now
-            .iter()
-            .map(|a| keep(a).unwrap_or_else(|| Worker::start(*a)))
-            .collect();
+        let after: Vec<_> = now.iter().map(|a| keep(a).unwrap_or_else(|| Worker::start(*a))).collect();
         tracing::info!(n_workers = after.len(), before = before.len(), "workers changed");
         *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
         self.changed.notify_waiters();
@@ -275,10 +256,8 @@ async fn refresh(pool: Weak<Pool>, gauge: xprof_service::metrics::Gauge) {
         let Some(options) = pool.upgrade().map(|p| p.options.clone()) else {
             return;
         };
-        let before: Vec<_> = pool
-            .upgrade()
-            .map(|p| p.workers().iter().map(|w| w.address).collect())
-            .unwrap_or_default();
+        let before: Vec<_> =
+            pool.upgrade().map(|p| p.workers().iter().map(|w| w.address).collect()).unwrap_or_default();
         let now = addresses(&options.targets, &options.lookup, &before).await;
         let Some(this) = pool.upgrade() else { return };
         this.replace(&now);
@@ -331,10 +310,7 @@ mod tests {
         pool.changed().await;
         let workers = pool.workers();
         assert_eq!(workers.len(), 3);
-        assert!(
-            Arc::ptr_eq(&workers[0], &first),
-            "a worker that stays keeps its channel"
-        );
+        assert!(Arc::ptr_eq(&workers[0], &first), "a worker that stays keeps its channel");
         let mut got = [0; 3];
         for _ in 0..9 {
             let turn = pool.next_turn();

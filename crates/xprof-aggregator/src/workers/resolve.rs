@@ -42,11 +42,7 @@ impl fmt::Display for Target {
 /// 10.0.0.7:50051   ipv4:10.0.0.7:50051   [::1]:50051   ipv6:[::1]:50051
 /// ```
 pub fn parse(list: &str) -> Result<Vec<Target>, String> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .map(parse_one)
-        .collect()
+    list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(parse_one).collect()
 }
 
 fn parse_one(entry: &str) -> Result<Target, String> {
@@ -60,43 +56,25 @@ fn parse_one(entry: &str) -> Result<Target, String> {
         Some(("dns", rest)) => match rest.split_once('/') {
             Some(("", name)) => name,
             Some(_) => {
-                return Err(wrong(
-                    "a DNS server in the address is not supported, write dns:///NAME:PORT",
-                ));
+                return Err(wrong("a DNS server in the address is not supported, write dns:///NAME:PORT"));
             }
             None => rest,
         },
         Some(("http" | "grpc", rest)) => rest.trim_end_matches('/'),
         Some(("https" | "grpcs", _)) => return Err(wrong("workers are reached without TLS")),
         Some((scheme, _)) => return Err(wrong(&format!("the scheme {scheme} is not known"))),
-        None => ["dns:", "ipv4:", "ipv6:"]
-            .iter()
-            .find_map(|s| entry.strip_prefix(s))
-            .unwrap_or(entry),
+        None => ["dns:", "ipv4:", "ipv6:"].iter().find_map(|s| entry.strip_prefix(s)).unwrap_or(entry),
     };
     if let Ok(address) = rest.parse::<SocketAddr>() {
-        return if address.port() == 0 {
-            Err(wrong("port 0 cannot be reached"))
-        } else {
-            Ok(Target::Fixed(address))
-        };
+        return if address.port() == 0 { Err(wrong("port 0 cannot be reached")) } else { Ok(Target::Fixed(address)) };
     }
     let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("the port is missing"))?;
-    let port = port
-        .parse::<u16>()
-        .ok()
-        .filter(|p| *p > 0)
-        .ok_or_else(|| wrong("the port must be from 1 to 65535"))?;
+    let port = port.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(|| wrong("the port must be from 1 to 65535"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if host.is_empty() || !host.chars().all(plain) {
-        return Err(wrong(
-            "the host name is missing or holds other characters than letters, digits, - _ and .",
-        ));
+        return Err(wrong("the host name is missing or holds other characters than letters, digits, - _ and ."));
     }
-    Ok(Target::Name {
-        host: host.to_owned(),
-        port,
-    })
+    Ok(Target::Name { host: host.to_owned(), port })
 }
 
 /// The addresses of a name, or why there are none.
@@ -151,12 +129,7 @@ pub async fn addresses(targets: &[Target], lookup: &Lookup, before: &[SocketAddr
         }
     }))
     .await;
-    found
-        .into_iter()
-        .flatten()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    found.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]
@@ -165,18 +138,12 @@ mod tests {
 
     #[test]
     fn reads_targets() {
-        let name = |host: &str, port| Target::Name {
-            host: host.into(),
-            port,
-        };
+        let name = |host: &str, port| Target::Name { host: host.into(), port };
         let fixed = |text: &str| Target::Fixed(text.parse().unwrap());
         for (text, expected) in [
             ("", vec![]),
             ("a:1,,b:2,", vec![name("a", 1), name("b", 2)]),
-            (
-                "dns:///w.default.svc.cluster.local:8891",
-                vec![name("w.default.svc.cluster.local", 8891)],
-            ),
+            ("dns:///w.default.svc.cluster.local:8891", vec![name("w.default.svc.cluster.local", 8891)]),
             ("dns:w:8891", vec![name("w", 8891)]),
             ("ipv4:10.0.0.1:5", vec![fixed("10.0.0.1:5")]),
             ("0.0.0.0:50051", vec![fixed("0.0.0.0:50051")]),
@@ -185,18 +152,9 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
-        for text in [
-            "w",
-            "w:",
-            "w:0",
-            "w:99999",
-            ":1",
-            "xds:///w:1",
-            "https://w:1",
-            "dns://8.8.8.8/w:1",
-            "a b:1",
-            "1.2.3.4:0",
-        ] {
+        for text in
+            ["w", "w:", "w:0", "w:99999", ":1", "xds:///w:1", "https://w:1", "dns://8.8.8.8/w:1", "a b:1", "1.2.3.4:0"]
+        {
             assert!(parse(text).unwrap_err().contains("is not a worker address"), "{text}");
         }
     }

@@ -6,19 +6,13 @@ use http::Method;
 
 use crate::support::{DAMAGED, EMPTY, Server, until, write};
 
-const TWO_HOSTS: &[(&str, &[u8])] = &[
-    ("plugins/profile/r/a.xplane.pb", EMPTY),
-    ("plugins/profile/r/b.xplane.pb", EMPTY),
-];
+const TWO_HOSTS: &[(&str, &[u8])] =
+    &[("plugins/profile/r/a.xplane.pb", EMPTY), ("plugins/profile/r/b.xplane.pb", EMPTY)];
 
 /// Asks and compares status and body.
 async fn check(server: &Server, target: &str, status: u16, body: &str) {
     let answer = server.get(target).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.text().as_str()),
-        (status, body),
-        "{target}"
-    );
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (status, body), "{target}");
 }
 
 #[tokio::test]
@@ -34,20 +28,8 @@ async fn lists_runs_hosts_and_modules() {
     std::fs::create_dir(server.path("plugins/profile/none")).unwrap();
     for prefix in ["", "/data/plugin/profile"] {
         let ask = |route: &str| format!("{prefix}{route}");
-        check(
-            &server,
-            &ask("/runs"),
-            200,
-            r#"["train/2025", "r", "one", "none", "bare"]"#,
-        )
-        .await;
-        check(
-            &server,
-            &ask("/runs/"),
-            200,
-            r#"["train/2025", "r", "one", "none", "bare"]"#,
-        )
-        .await;
+        check(&server, &ask("/runs"), 200, r#"["train/2025", "r", "one", "none", "bare"]"#).await;
+        check(&server, &ask("/runs/"), 200, r#"["train/2025", "r", "one", "none", "bare"]"#).await;
         let both = r#"[{"hostname": "a"}, {"hostname": "b"}]"#;
         check(&server, &ask("/hosts?run=r&tag=trace_viewer@"), 200, both).await;
         check(&server, &ask("/hosts?run=r&tag=unknown"), 200, both).await;
@@ -55,29 +37,11 @@ async fn lists_runs_hosts_and_modules() {
         check(&server, &ask("/hosts?run=r%2F"), 200, both).await;
         let either = r#"[{"hostname": "ALL_HOSTS"}, {"hostname": "a"}, {"hostname": "b"}]"#;
         check(&server, &ask("/hosts?run=r&tag=kernel_stats"), 200, either).await;
-        check(
-            &server,
-            &ask("/hosts?run=r&tag=pod_viewer"),
-            200,
-            r#"[{"hostname": "ALL_HOSTS"}]"#,
-        )
-        .await;
-        check(
-            &server,
-            &ask("/hosts?run=one&tag=pod_viewer"),
-            200,
-            r#"[{"hostname": "only"}]"#,
-        )
-        .await;
+        check(&server, &ask("/hosts?run=r&tag=pod_viewer"), 200, r#"[{"hostname": "ALL_HOSTS"}]"#).await;
+        check(&server, &ask("/hosts?run=one&tag=pod_viewer"), 200, r#"[{"hostname": "only"}]"#).await;
         check(&server, &ask("/hosts?run=bare&tag=pod_viewer"), 200, "[]").await;
         check(&server, &ask("/hosts?run=nope"), 200, "[]").await;
-        check(
-            &server,
-            &ask("/hosts?run=train/2025"),
-            200,
-            r#"[{"hostname": "\u00e9"}]"#,
-        )
-        .await;
+        check(&server, &ask("/hosts?run=train/2025"), 200, r#"[{"hostname": "\u00e9"}]"#).await;
         check(&server, &ask("/hosts"), 400, "the parameter run is missing").await;
         check(&server, &ask("/module_list?run=r"), 200, "NO_MODULE").await;
         check(&server, &ask("/module_list?run=nope"), 200, "").await;
@@ -94,13 +58,7 @@ async fn lists_runs_hosts_and_modules() {
     }
     check(&server, "/overview_page", 404, "Not Found").await;
     check(&server, "/data/plugin/profilex/runs", 404, "Not Found").await;
-    assert_eq!(
-        server
-            .get("/data/plugin/profile/overview_page")
-            .await
-            .header("content-type"),
-        "text/html"
-    );
+    assert_eq!(server.get("/data/plugin/profile/overview_page").await.header("content-type"), "text/html");
 }
 
 #[tokio::test]
@@ -130,33 +88,13 @@ async fn sessions_can_be_named_by_path() {
     check(&server, &format!("/runs?run_path={deep}"), 200, r#"["s2", "s1"]"#).await;
     check(&server, &format!("/runs?session_path={deep}"), 200, "[]").await;
     check(&server, &format!("/runs?session_path={deep}/nope"), 200, "[]").await;
-    check(
-        &server,
-        &format!("/hosts?run_path={deep}&run=s2"),
-        200,
-        r#"[{"hostname": "h"}]"#,
-    )
-    .await;
-    check(
-        &server,
-        &format!("/hosts?session_path={s1}&run=s1"),
-        200,
-        r#"[{"hostname": "h"}]"#,
-    )
-    .await;
+    check(&server, &format!("/hosts?run_path={deep}&run=s2"), 200, r#"[{"hostname": "h"}]"#).await;
+    check(&server, &format!("/hosts?session_path={s1}&run=s1"), 200, r#"[{"hostname": "h"}]"#).await;
     let text = format!("Run zzz not found in run map: {{'s1': '{s1}'}}");
-    check(
-        &server,
-        &format!("/data?session_path={s1}&run=zzz&tag=kernel_stats"),
-        404,
-        &text,
-    )
-    .await;
+    check(&server, &format!("/data?session_path={s1}&run=zzz&tag=kernel_stats"), 404, &text).await;
     let text = format!("Run None not found in run map: {{'s1': '{s1}'}}");
     check(&server, &format!("/hosts?session_path={s1}"), 404, &text).await;
-    let answer = server
-        .get(&format!("/data?session_path={s1}&run=s1&tag=kernel_stats"))
-        .await;
+    let answer = server.get(&format!("/data?session_path={s1}&run=s1&tag=kernel_stats")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
@@ -180,22 +118,10 @@ async fn nothing_outside_the_allowed_roots_is_read() {
         assert_eq!(answer.status, 403, "{target}: {}", answer.text());
         assert!(answer.text().contains("allowed_roots"), "{}", answer.text());
     }
-    check(
-        &server,
-        "/hosts?session_path=s&run=s",
-        400,
-        "s cannot be used: it is not an absolute path",
-    )
-    .await;
+    check(&server, "/hosts?session_path=s&run=s", 400, "s cannot be used: it is not an absolute path").await;
 
     let wider = Server::new(TWO_HOSTS, &[&format!("--allowed_roots={}", outside.path().display())]);
-    check(
-        &wider,
-        &format!("/hosts?session_path={s}&run=s"),
-        200,
-        r#"[{"hostname": "h"}]"#,
-    )
-    .await;
+    check(&wider, &format!("/hosts?session_path={s}&run=s"), 200, r#"[{"hostname": "h"}]"#).await;
     check(&wider, "/hosts?run=r", 200, r#"[{"hostname": "a"}, {"hostname": "b"}]"#).await;
 }
 
@@ -209,57 +135,21 @@ async fn errors_say_why() {
     ];
     let server = Server::new(files, &[]);
     for (target, status, text) in [
-        (
-            "/data?run=r&tag=no_such_tool",
-            404,
-            "there is no tool named \"no_such_tool\"",
-        ),
+        ("/data?run=r&tag=no_such_tool", 404, "there is no tool named \"no_such_tool\""),
         ("/data?run=r", 400, "the parameter tag is missing"),
         ("/data?tag=kernel_stats", 400, "the parameter run is missing"),
-        (
-            "/data?run=nope&tag=kernel_stats",
-            404,
-            "No xplane file found for run: nope, tool: kernel_stats",
-        ),
-        (
-            "/data?run=r&tag=kernel_stats&host=x",
-            404,
-            "No xplane file found for host: x in run: r",
-        ),
-        (
-            "/data?run=r&tag=kernel_stats&hosts=a",
-            404,
-            "Host must be specified for tool kernel_stats in run r",
-        ),
-        (
-            "/data_csv?run=r&tag=no_such_tool",
-            404,
-            "there is no tool named \"no_such_tool\"",
-        ),
-        (
-            "/data_csv?run=r&tag=pod_viewer",
-            500,
-            "Data format not suitable for CSV (missing 'cols')",
-        ),
+        ("/data?run=nope&tag=kernel_stats", 404, "No xplane file found for run: nope, tool: kernel_stats"),
+        ("/data?run=r&tag=kernel_stats&host=x", 404, "No xplane file found for host: x in run: r"),
+        ("/data?run=r&tag=kernel_stats&hosts=a", 404, "Host must be specified for tool kernel_stats in run r"),
+        ("/data_csv?run=r&tag=no_such_tool", 404, "there is no tool named \"no_such_tool\""),
+        ("/data_csv?run=r&tag=pod_viewer", 500, "Data format not suitable for CSV (missing 'cols')"),
     ] {
         check(&server, target, status, text).await;
     }
     for (target, status, part) in [
-        (
-            "/data?run=bad&tag=kernel_stats",
-            422,
-            "h0.xplane.pb is not a readable trace: at byte ",
-        ),
-        (
-            "/data?run=r&tag=trace_viewer@&resolution=x",
-            400,
-            "resolution=\"x\" is not valid",
-        ),
-        (
-            "/data?run=rec&tag=kernel_stats",
-            404,
-            "h.xplane.riegeli: traces in record form",
-        ),
+        ("/data?run=bad&tag=kernel_stats", 422, "h0.xplane.pb is not a readable trace: at byte "),
+        ("/data?run=r&tag=trace_viewer@&resolution=x", 400, "resolution=\"x\" is not valid"),
+        ("/data?run=rec&tag=kernel_stats", 404, "h.xplane.riegeli: traces in record form"),
         ("/capture_profile", 501, "UNIMPLEMENTED"),
         ("/generate_cache", 405, "Method Not Allowed"),
     ] {
@@ -273,22 +163,13 @@ async fn errors_say_why() {
     }
     let no_logdir =
         xprof_aggregator::build(crate::support::config(&[]), xprof_service::metrics::Metrics::new()).unwrap();
-    let server = Server {
-        app: no_logdir,
-        logdir: server.logdir,
-        metrics: server.metrics,
-    };
+    let server = Server { app: no_logdir, logdir: server.logdir, metrics: server.metrics };
     check(&server, "/runs", 200, "[]").await;
     let text = "this server has no log directory: name the session by session_path or run_path";
     check(&server, "/hosts?run=r", 400, text).await;
     let path = server.path("plugins/profile/r");
-    check(
-        &server,
-        &format!("/hosts?run=r&session_path={path}"),
-        200,
-        r#"[{"hostname": "a"}, {"hostname": "b"}]"#,
-    )
-    .await;
+    check(&server, &format!("/hosts?run=r&session_path={path}"), 200, r#"[{"hostname": "a"}, {"hostname": "b"}]"#)
+        .await;
 }
 
 #[tokio::test]
@@ -302,17 +183,9 @@ async fn a_damaged_host_is_left_out_and_named() {
     let answer = server.get("/data?run=r&tag=kernel_stats&host=ALL_HOSTS").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-xprof-failed-hosts"), "b");
-    assert!(
-        answer.header("x-xprof-problems").contains("host_failed=1"),
-        "{:?}",
-        answer.headers
-    );
+    assert!(answer.header("x-xprof-problems").contains("host_failed=1"), "{:?}", answer.headers);
     let again = server.get("/data?run=r&tag=kernel_stats&host=ALL_HOSTS").await;
-    assert_eq!(
-        (again.header("x-xprof-failed-hosts"), &again.body),
-        ("b", &answer.body),
-        "also from the cache"
-    );
+    assert_eq!((again.header("x-xprof-failed-hosts"), &again.body), ("b", &answer.body), "also from the cache");
     let good = server.get("/data?run=r&tag=kernel_stats&host=a").await;
     assert_eq!((good.status.as_u16(), good.header("x-xprof-failed-hosts")), (200, ""));
     // The repaired file is another version: nothing stale is served.
@@ -336,9 +209,7 @@ async fn encodings_and_tags_are_negotiated() {
         assert_eq!(answer.header("vary"), "accept-encoding");
         if encoding == "gzip" {
             let mut text = Vec::new();
-            flate2::read::GzDecoder::new(&answer.body[..])
-                .read_to_end(&mut text)
-                .unwrap();
+            flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut text).unwrap();
             assert_eq!(text, plain.body);
         }
     }
@@ -347,10 +218,7 @@ async fn encodings_and_tags_are_negotiated() {
         assert_eq!(first.status, 200, "{target}");
         let etag = first.header("etag").to_owned();
         let second = server.send(Method::GET, target, &[("if-none-match", &etag)]).await;
-        assert_eq!(
-            (second.status.as_u16(), second.body.len(), second.header("etag")),
-            (304, 0, &*etag)
-        );
+        assert_eq!((second.status.as_u16(), second.body.len(), second.header("etag")), (304, 0, &*etag));
         let other = server.send(Method::GET, target, &[("if-none-match", "\"x\"")]).await;
         assert_eq!((other.status.as_u16(), &other.body), (200, &first.body));
     }
@@ -364,33 +232,17 @@ async fn responses_carry_their_headers() {
         assert_eq!(answer.header("x-request-id"), "abc-1", "{target}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{target}");
         assert!(answer.header("x-xprof-server").starts_with("xprof-aggregator/"));
-        assert_eq!(
-            server.get(target).await.header("x-request-id").len(),
-            36,
-            "an id of ours"
-        );
+        assert_eq!(server.get(target).await.header("x-request-id").len(), 36, "an id of ours");
     }
-    assert!(
-        server
-            .get("/")
-            .await
-            .header("content-security-policy")
-            .starts_with("default-src 'none'")
-    );
+    assert!(server.get("/").await.header("content-security-policy").starts_with("default-src 'none'"));
     let csv = server.get("/data_csv?run=r&tag=kernel_stats&host=a").await;
     assert_eq!(csv.header("content-type"), "text/csv");
-    assert_eq!(
-        csv.header("content-disposition"),
-        "attachment; filename=\"kernel_stats_r_a.csv\""
-    );
+    assert_eq!(csv.header("content-disposition"), "attachment; filename=\"kernel_stats_r_a.csv\"");
     for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
         assert_eq!(server.send(method, "/version", &[]).await.text(), "2.24.2");
     }
     let head = server.send(Method::HEAD, "/version", &[]).await;
-    assert_eq!(
-        (head.status.as_u16(), head.body.len(), head.header("content-length")),
-        (200, 0, "6")
-    );
+    assert_eq!((head.status.as_u16(), head.body.len(), head.header("content-length")), (200, 0, "6"));
 }
 
 #[tokio::test]
@@ -399,10 +251,7 @@ async fn pages_escape_what_names_hold() {
     let server = Server::new(files, &[]);
     for target in ["/", "/?q=%3Cb%3E", "/?run=%3Cb%3E%26%22%27", "/?run=%3Cscript%3E"] {
         let page = server.get(target).await.text();
-        assert!(
-            !page.contains("<b>") && !page.contains("<i>") && !page.contains("<script>"),
-            "{page}"
-        );
+        assert!(!page.contains("<b>") && !page.contains("<i>") && !page.contains("<script>"), "{page}");
     }
     let page = server.get("/?run=%3Cb%3E%26%22%27").await.text();
     assert!(
@@ -417,11 +266,7 @@ async fn sessions_can_be_warmed() {
     let session = server.path("plugins/profile/r");
     for (query, status, text) in [
         (String::new(), 400, "Missing \"session_path\" parameter"),
-        (
-            format!("session_path={}", server.path("plugins")),
-            404,
-            "No XPlane files found in session_path",
-        ),
+        (format!("session_path={}", server.path("plugins")), 404, "No XPlane files found in session_path"),
         (
             format!("session_path={session}&tools=,"),
             400,
@@ -433,18 +278,9 @@ async fn sessions_can_be_warmed() {
             r#"{"message": "Cache generation started", "status": "ACCEPTED"}"#,
         ),
     ] {
-        let answer = server
-            .send(Method::POST, &format!("/generate_cache?{query}"), &[])
-            .await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.text().as_str()),
-            (status, text),
-            "{query}"
-        );
+        let answer = server.send(Method::POST, &format!("/generate_cache?{query}"), &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (status, text), "{query}");
     }
     let state = &server.app.state;
-    until("the answer is there", || {
-        state.warming.available_permits() == 1 && state.answers.len() == 1
-    })
-    .await;
+    until("the answer is there", || state.warming.available_permits() == 1 && state.answers.len() == 1).await;
 }

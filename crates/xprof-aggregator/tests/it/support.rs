@@ -62,10 +62,7 @@ pub fn write(dir: &Path, path: &str, bytes: &[u8]) {
 
 /// The configuration of these arguments.
 pub fn config(args: &[String]) -> Config {
-    let sources = Sources {
-        args: args.to_vec(),
-        ..Sources::default()
-    };
+    let sources = Sources { args: args.to_vec(), ..Sources::default() };
     match load::<RawConfig>(&PROGRAM, &sources).unwrap() {
         Start::Run(loaded) => loaded.config.check(None).unwrap(),
         Start::Print(text) => panic!("{text}"),
@@ -101,20 +98,10 @@ impl Server {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self
-            .app
-            .service
-            .clone()
-            .oneshot(request.body(()).unwrap())
-            .await
-            .unwrap();
+        let response = self.app.service.clone().oneshot(request.body(()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 }
 
@@ -125,8 +112,5 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(),
-        "waited in vain for: {what}"
-    );
+    assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "waited in vain for: {what}");
 }

@@ -81,11 +81,7 @@ impl Running {
             .add_service(XprofAnalysisWorkerServiceServer::new(fake.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let task = tokio::spawn(serving.map(|served| served.unwrap()));
-        Self {
-            fake,
-            address,
-            _task: AbortOnDropHandle::new(task),
-        }
+        Self { fake, address, _task: AbortOnDropHandle::new(task) }
     }
 
     fn jobs(&self) -> u32 {
@@ -115,16 +111,8 @@ impl Worker for Fake {
             self.jobs.fetch_add(1, Ordering::SeqCst);
         }
         let part = |part| Ok(MapReply { part: Some(part) });
-        let problem = Problem {
-            name: "duplicate_key".into(),
-            count: 2,
-            ..Problem::default()
-        };
-        let done = MapDone {
-            artifact_bytes: 0,
-            problems: vec![problem],
-            ..MapDone::default()
-        };
+        let problem = Problem { name: "duplicate_key".into(), count: 2, ..Problem::default() };
+        let done = MapDone { artifact_bytes: 0, problems: vec![problem], ..MapDone::default() };
         let answer = vec![part(Part::Chunk(bytes::Bytes::new())), part(Part::Done(done))];
         match does {
             Does::Answer => Ok(Response::new(stream::iter(answer).boxed())),
@@ -162,16 +150,10 @@ impl XprofAnalysisWorkerService for Fake {
             return Err(Status::unimplemented(""));
         };
         let origin = request.into_inner().origin_request.unwrap();
-        assert_eq!(
-            origin.parameters.get("use_saved_result").map(String::as_str),
-            Some("false")
-        );
+        assert_eq!(origin.parameters.get("use_saved_result").map(String::as_str), Some("false"));
         let output = origin.session_id.replace(".xplane.pb", ".op_stats_v2.pb");
         std::fs::write(&output, bytes).unwrap();
-        Ok(Response::new(WorkerProfileDataResponse {
-            output: output.into(),
-            worker_id: "fake".into(),
-        }))
+        Ok(Response::new(WorkerProfileDataResponse { output: output.into(), worker_id: "fake".into() }))
     }
 }
 
@@ -208,10 +190,7 @@ async fn workers_share_evenly_and_answer_as_one_process_does() {
     assert_eq!((w1.jobs(), w2.jobs()), (2, 2));
     assert_eq!(far.header("x-xprof-problems"), "duplicate_key=8");
     let near = Server::new(FOUR_HOSTS, &[]).get(ALL).await;
-    assert_eq!(
-        (far.body, far.headers.get("etag")),
-        (near.body, near.headers.get("etag"))
-    );
+    assert_eq!((far.body, far.headers.get("etag")), (near.body, near.headers.get("etag")));
 
     let request = w1.fake.last.lock().unwrap().take().unwrap();
     let trace = request.trace.unwrap();
@@ -224,21 +203,13 @@ async fn workers_share_evenly_and_answer_as_one_process_does() {
 
 #[tokio::test]
 async fn lost_jobs_move_to_another_worker() {
-    for does in [
-        Does::Fail(Code::Unavailable),
-        Does::Fail(Code::ResourceExhausted),
-        Does::Fail(Code::Aborted),
-        Does::EndEarly,
-    ] {
+    for does in
+        [Does::Fail(Code::Unavailable), Does::Fail(Code::ResourceExhausted), Does::Fail(Code::Aborted), Does::EndEarly]
+    {
         let (bad, good) = (Running::start(does).await, Running::start(Does::Answer).await);
         let server = aggregator(&[&bad.address.to_string(), &good.address.to_string()], &[]);
         let answer = server.get(ALL).await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.header("x-xprof-failed-hosts")),
-            (200, ""),
-            "{}",
-            answer.text()
-        );
+        assert_eq!((answer.status.as_u16(), answer.header("x-xprof-failed-hosts")), (200, ""), "{}", answer.text());
         assert_eq!(good.jobs(), 4);
     }
     // Nobody there, and somebody who hangs up at once.
@@ -266,10 +237,7 @@ async fn failures_of_the_job_itself_stay_where_they_are() {
         (Code::Internal, 502),
         (Code::PermissionDenied, 502),
     ] {
-        let (w1, w2) = (
-            Running::start(Does::Fail(code)).await,
-            Running::start(Does::Fail(code)).await,
-        );
+        let (w1, w2) = (Running::start(Does::Fail(code)).await, Running::start(Does::Fail(code)).await);
         let server = aggregator(&[&w1.address.to_string(), &w2.address.to_string()], &[]);
         let answer = server.get(ONE).await;
         assert_eq!(answer.status, status, "{code:?}");
@@ -279,19 +247,13 @@ async fn failures_of_the_job_itself_stay_where_they_are() {
     let worker = Running::start(Does::FailFor("b", Code::DataLoss)).await;
     let server = aggregator(&[&worker.address.to_string()], &[]);
     let answer = server.get(ALL).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("x-xprof-failed-hosts")),
-        (200, "b")
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("x-xprof-failed-hosts")), (200, "b"));
     assert!(answer.header("x-xprof-problems").contains("host_failed=1"));
 }
 
 #[tokio::test]
 async fn a_worker_with_an_old_view_of_the_file_is_passed_over() {
-    let (old, good) = (
-        Running::start(Does::Fail(Code::FailedPrecondition)).await,
-        Running::start(Does::Answer).await,
-    );
+    let (old, good) = (Running::start(Does::Fail(Code::FailedPrecondition)).await, Running::start(Does::Answer).await);
     let server = aggregator(&[&old.address.to_string(), &good.address.to_string()], &[]);
     assert_eq!(server.get(ALL).await.status, 200);
     assert_eq!(good.jobs(), 4);
@@ -302,28 +264,16 @@ async fn without_workers_the_answer_is_503() {
     let server = aggregator(&[&dead_address().await], &[]);
     let began = Instant::now();
     let answer = server.get(ONE).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("retry-after")),
-        (503, "1"),
-        "{}",
-        answer.text()
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.text());
     assert!(answer.text().contains("a.xplane.pb"), "{}", answer.text());
     assert!(began.elapsed() < Duration::from_secs(5));
     // A name that leads nowhere says so.
     let lookup: Lookup = Arc::new(|_| async { Err("no such name".into()) }.boxed());
-    let args = [
-        "--worker_service_address=dns:///nowhere.invalid:5",
-        "--worker_wait=300ms",
-    ];
+    let args = ["--worker_service_address=dns:///nowhere.invalid:5", "--worker_wait=300ms"];
     let server = Server::with_lookup(FOUR_HOSTS, &args, Some(lookup));
     let answer = server.get(ONE).await;
     assert_eq!(answer.status, 503);
-    assert!(
-        answer.text().contains("nowhere.invalid:5 leads to no address"),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.text().contains("nowhere.invalid:5 leads to no address"), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -392,10 +342,7 @@ async fn a_client_that_leaves_stops_its_work() {
     }
     assert!(!worker.fake.abandoned.load(Ordering::SeqCst));
     drop(leaving);
-    until("the worker hears of it", || {
-        worker.fake.abandoned.load(Ordering::SeqCst)
-    })
-    .await;
+    until("the worker hears of it", || worker.fake.abandoned.load(Ordering::SeqCst)).await;
     assert!(server.app.state.flights.is_empty());
     assert_eq!(server.metrics.value("xprof_http_in_flight_requests"), Some(0));
 }
@@ -407,20 +354,13 @@ async fn a_connection_that_closes_stops_its_work() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = Shutdown::manual(Duration::from_secs(1));
-    let _serving = AbortOnDropHandle::new(tokio::spawn(
-        serve(listener, server.app.service.clone(), shutdown).map(|_| ()),
-    ));
+    let _serving =
+        AbortOnDropHandle::new(tokio::spawn(serve(listener, server.app.service.clone(), shutdown).map(|_| ())));
     let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-    client
-        .write_all(format!("GET {ONE} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
+    client.write_all(format!("GET {ONE} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
     until("the job is at the worker", || worker.jobs() == 1).await;
     drop(client);
-    until("the worker hears of it", || {
-        worker.fake.abandoned.load(Ordering::SeqCst)
-    })
-    .await;
+    until("the worker hears of it", || worker.fake.abandoned.load(Ordering::SeqCst)).await;
 }
 
 #[tokio::test]
@@ -438,11 +378,7 @@ async fn limits_answer_at_once() {
     let (first, refused) = tokio::join!(server.get(ONE), refused);
     assert_eq!(first.status, 200);
     assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"));
-    assert!(
-        refused.text().contains("1 requests are under way"),
-        "{}",
-        refused.text()
-    );
+    assert!(refused.text().contains("1 requests are under way"), "{}", refused.text());
     assert_eq!(server.get("/version").await.status, 200);
 
     let server = aggregator(&[&address], &["--request_timeout=300ms"]);
@@ -463,9 +399,5 @@ async fn a_trace_that_changes_is_planned_again() {
     let (answer, ()) = tokio::join!(server.get(ONE), change);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let last = worker.fake.last.lock().unwrap().take().unwrap();
-    assert_eq!(
-        (worker.jobs(), last.trace.unwrap().size_bytes),
-        (2, 3),
-        "the second job means the new version"
-    );
+    assert_eq!((worker.jobs(), last.trace.unwrap().size_bytes), (2, 3), "the second job means the new version");
 }

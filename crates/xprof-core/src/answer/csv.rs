@@ -57,13 +57,8 @@ mod tests {
     fn writes_python_text() {
         let mut table = DataTable::new();
         assert_eq!(write(&table), "\n");
-        table
-            .column("a", ColumnType::String, "")
-            .column("b", ColumnType::Number, "B");
-        table
-            .row(["x \"y\"\nz".into(), 1.0.into()])
-            .row([])
-            .row([Value::Null.into(), f64::NAN.into()]);
+        table.column("a", ColumnType::String, "").column("b", ColumnType::Number, "B");
+        table.row(["x \"y\"\nz".into(), 1.0.into()]).row([]).row([Value::Null.into(), f64::NAN.into()]);
         table.row([true.into(), 1e22.into()]).row([1e15.into(), 1e-5.into()]);
         assert_eq!(
             write(&table),

@@ -111,10 +111,7 @@ struct Extra {
 
 impl<T: Into<Value>> From<T> for Cell {
     fn from(value: T) -> Self {
-        Self {
-            value: value.into(),
-            extra: None,
-        }
+        Self { value: value.into(), extra: None }
     }
 }
 
@@ -127,10 +124,7 @@ impl Cell {
 
     /// The same cell with a property.
     pub fn with_property(mut self, name: impl Into<Text>, value: impl Into<Text>) -> Self {
-        self.extra
-            .get_or_insert_default()
-            .properties
-            .insert(name.into(), value.into());
+        self.extra.get_or_insert_default().properties.insert(name.into(), value.into());
         self
     }
 }
@@ -154,12 +148,7 @@ impl DataTable {
 
     /// Adds a column.
     pub fn column(&mut self, id: impl Into<Text>, kind: ColumnType, label: impl Into<Text>) -> &mut Self {
-        self.columns.push(Column {
-            id: id.into(),
-            kind,
-            label: label.into(),
-            properties: Properties::new(),
-        });
+        self.columns.push(Column { id: id.into(), kind, label: label.into(), properties: Properties::new() });
         self
     }
 
@@ -172,12 +161,7 @@ impl DataTable {
         role: &'static str,
     ) -> &mut Self {
         let properties = Properties::from([("role".into(), role.into())]);
-        self.columns.push(Column {
-            id: id.into(),
-            kind,
-            label: label.into(),
-            properties,
-        });
+        self.columns.push(Column { id: id.into(), kind, label: label.into(), properties });
         self
     }
 
@@ -308,14 +292,9 @@ mod tests {
     fn writes_json_with_sorted_keys() {
         let mut table = DataTable::new();
         check(&table, r#"{"cols":[],"rows":[]}"#);
-        table
-            .column("rank", ColumnType::Number, "Rank")
-            .column_with_role("tip", ColumnType::String, "T", "tooltip");
+        table.column("rank", ColumnType::Number, "Rank").column_with_role("tip", ColumnType::String, "T", "tooltip");
         table.property("task_type", "Training").property("a", "b");
-        table
-            .row([1.0.into(), "De\"vice".into()])
-            .row([])
-            .row([Value::Null.into(), true.into(), f64::NAN.into()]);
+        table.row([1.0.into(), "De\"vice".into()]).row([]).row([Value::Null.into(), true.into(), f64::NAN.into()]);
         check(
             &table,
             concat!(

@@ -26,11 +26,7 @@ pub struct JsonWriter<'a> {
 impl<'a> JsonWriter<'a> {
     /// Writes to the end of `out`.
     pub fn new(out: &'a mut Vec<u8>, dialect: Dialect) -> Self {
-        Self {
-            out,
-            dialect,
-            comma: false,
-        }
+        Self { out, dialect, comma: false }
     }
 
     /// Opens an object, as a value.
@@ -152,10 +148,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends a string in quotes as the JSON of protocol buffers: markup and invisible characters are escaped too.
 pub fn write_proto_string(out: &mut Vec<u8>, text: &str) {
-    if text
-        .bytes()
-        .all(|b| !must_escape(b) && b < 0x7f && b != b'<' && b != b'>')
-    {
+    if text.bytes().all(|b| !must_escape(b) && b < 0x7f && b != b'<' && b != b'>') {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         return out.push(b'"');
@@ -204,52 +197,23 @@ mod tests {
         let (mut a, mut b) = (Vec::new(), Vec::new());
         write_string(&mut a, text);
         write_proto_string(&mut b, text);
-        assert_eq!(
-            (
-                String::from_utf8(a).unwrap().as_str(),
-                String::from_utf8(b).unwrap().as_str()
-            ),
-            (table, proto)
-        );
+        assert_eq!((String::from_utf8(a).unwrap().as_str(), String::from_utf8(b).unwrap().as_str()), (table, proto));
     }
 
     #[test]
     fn escapes_strings() {
         check("", r#""""#, r#""""#);
         check("plain é", r#""plain é""#, r#""plain é""#);
-        check(
-            "a\"b\\c\n\t\r\u{8}\u{c}\u{1}",
-            r#""a\"b\\c\n\t\r\b\f\u0001""#,
-            r#""a\"b\\c\n\t\r\b\f\u0001""#,
-        );
-        check(
-            "<b>\u{7f}\u{2028}\u{feff}",
-            "\"<b>\u{7f}\u{2028}\u{feff}\"",
-            r#""\u003cb\u003e\u007f\u2028\ufeff""#,
-        );
+        check("a\"b\\c\n\t\r\u{8}\u{c}\u{1}", r#""a\"b\\c\n\t\r\b\f\u0001""#, r#""a\"b\\c\n\t\r\b\f\u0001""#);
+        check("<b>\u{7f}\u{2028}\u{feff}", "\"<b>\u{7f}\u{2028}\u{feff}\"", r#""\u003cb\u003e\u007f\u2028\ufeff""#);
     }
 
     #[test]
     fn puts_commas_between_values() {
         let mut out = Vec::new();
         let mut json = JsonWriter::new(&mut out, Dialect::Proto);
-        json.begin_object()
-            .key("a")
-            .begin_array()
-            .int(1)
-            .double(0.5)
-            .end_array();
-        json.key("b")
-            .begin_object()
-            .end_object()
-            .key("c")
-            .int64(7_u64)
-            .key("d")
-            .bool(true)
-            .end_object();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            r#"{"a":[1,0.5],"b":{},"c":"7","d":true}"#
-        );
+        json.begin_object().key("a").begin_array().int(1).double(0.5).end_array();
+        json.key("b").begin_object().end_object().key("c").int64(7_u64).key("d").bool(true).end_object();
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":[1,0.5],"b":{},"c":"7","d":true}"#);
     }
 }

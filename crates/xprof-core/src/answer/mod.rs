@@ -35,13 +35,7 @@ pub struct Answer {
 impl Answer {
     /// An empty JSON answer.
     pub fn new(format: Format) -> Self {
-        Self {
-            content_type: "application/json",
-            body: Bytes::new(),
-            format,
-            buffer: Vec::new(),
-            csv: None,
-        }
+        Self { content_type: "application/json", body: Bytes::new(), format, buffer: Vec::new(), csv: None }
     }
 
     /// Where a tool writes the bytes of its native answer.

@@ -88,10 +88,7 @@ pub fn write_proto(out: &mut Vec<u8>, value: f64) {
     }
     let start = out.len();
     write_g(out, value, 15);
-    let reads_back = std::str::from_utf8(&out[start..])
-        .ok()
-        .and_then(|t| t.parse::<f64>().ok())
-        == Some(value);
+    let reads_back = std::str::from_utf8(&out[start..]).ok().and_then(|t| t.parse::<f64>().ok()) == Some(value);
     if !reads_back {
         out.truncate(start);
         write_g(out, value, 17);
@@ -178,11 +175,8 @@ fn scale(value: f64, decimals: i32) -> Option<u64> {
     let bits = value.to_bits();
     let biased = (bits >> MANTISSA_BITS) as i32;
     let fraction = bits & ((1 << MANTISSA_BITS) - 1);
-    let (mantissa, shift) = if biased == 0 {
-        (fraction, -1074)
-    } else {
-        (fraction | 1 << MANTISSA_BITS, biased - 1075)
-    };
+    let (mantissa, shift) =
+        if biased == 0 { (fraction, -1074) } else { (fraction | 1 << MANTISSA_BITS, biased - 1075) };
     // 53 bits of mantissa times ten to the 22nd stay below 2 to the 127th.
     let power = 10_u128.pow(u32::try_from(decimals).ok().filter(|d| *d <= 22)?);
     let product = u128::from(mantissa) * power;
@@ -319,13 +313,7 @@ mod tests {
         for line in PRINTED.lines().filter(|l| !l.starts_with('#')) {
             let fields: Vec<&str> = line.split(' ').collect();
             let value = f64::from_bits(u64::from_str_radix(fields[0], 16).unwrap());
-            let got = [
-                g(value, 17),
-                g(value, 15),
-                g(value, 6),
-                fixed(value, 3),
-                fixed(value, 0),
-            ];
+            let got = [g(value, 17), g(value, 15), g(value, 6), fixed(value, 3), fixed(value, 0)];
             assert_eq!(got[..], fields[1..6], "{line}");
             assert_eq!(text(|out| write_shortest(out, value)), fields[6], "{line}");
             assert_eq!(text(|out| write_python(out, value)), fields[7], "{line}");
@@ -338,9 +326,7 @@ mod tests {
     fn fast_and_slow_digits_agree() {
         let mut state = 1_u64;
         for _ in 0..20_000 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let value = (state >> 11) as f64 * 10_f64.powi((state % 40) as i32 - 30);
             for precision in [1, 6, 15, 17] {
                 let mut slow = Vec::new();
@@ -357,13 +343,7 @@ mod tests {
 
     #[test]
     fn spells_what_is_not_finite() {
-        let spell = |v| {
-            [
-                text(|o| write_g(o, v, 6)),
-                text(|o| write_shortest(o, v)),
-                text(|o| write_proto(o, v)),
-            ]
-        };
+        let spell = |v| [text(|o| write_g(o, v, 6)), text(|o| write_shortest(o, v)), text(|o| write_proto(o, v))];
         assert_eq!(spell(f64::NAN), ["nan", "null", "\"NaN\""]);
         assert_eq!(spell(-f64::NAN)[0], "-nan");
         assert_eq!(spell(f64::NEG_INFINITY), ["-inf", "null", "\"-Infinity\""]);

@@ -229,10 +229,7 @@ impl<'a> AttributeReader<'a, '_> {
             field::TRIANGULAR_SOLVE_OPTIONS | field::CHOLESKY_OPTIONS => Attribute::Flat(number, flat_ints(part)?),
             field::PARAMETER_REPLICATION => {
                 let mut flags = Ints::new();
-                each_field(
-                    part,
-                    |n, value| if n == 1 { push_ints(&mut flags, value) } else { Ok(()) },
-                )?;
+                each_field(part, |n, value| if n == 1 { push_ints(&mut flags, value) } else { Ok(()) })?;
                 Attribute::Ints(number, flags)
             }
             68 => {
@@ -266,10 +263,7 @@ impl<'a> AttributeReader<'a, '_> {
                 let mut shifts = Ints::new();
                 each_field(part, |n, value| match (n, value) {
                     (1, Value::Bytes(rotate)) => {
-                        each_field(
-                            rotate,
-                            |n, value| if n == 1 { push_ints(&mut shifts, value) } else { Ok(()) },
-                        )
+                        each_field(rotate, |n, value| if n == 1 { push_ints(&mut shifts, value) } else { Ok(()) })
                     }
                     _ => Ok(()),
                 })?;
@@ -321,10 +315,7 @@ fn map_entry(owner: &Bytes, data: &[u8]) -> Result<(ByteString, ByteString), Hlo
 }
 
 fn is_list(number: u32) -> bool {
-    matches!(
-        number,
-        field::DIMENSIONS | field::DYNAMIC_SLICE_SIZES | field::FFT_LENGTH | field::GATHER_SLICE_SIZES
-    )
+    matches!(number, field::DIMENSIONS | field::DYNAMIC_SLICE_SIZES | field::FFT_LENGTH | field::GATHER_SLICE_SIZES)
 }
 
 fn is_int(number: u32) -> bool {
@@ -374,29 +365,16 @@ mod tests {
     fn check(data: &'static [u8], expect: &[Attribute]) {
         let owner = Bytes::from_static(data);
         let mut shapes = ShapeTable::default();
-        let mut reader = AttributeReader {
-            owner: &owner,
-            shapes: &mut shapes,
-            list: Vec::new(),
-        };
+        let mut reader = AttributeReader { owner: &owner, shapes: &mut shapes, list: Vec::new() };
         each_field(&owner, |number, value| reader.read(number, value)).expect("attributes");
         assert_eq!(reader.list, expect, "{data:?}");
     }
 
     #[test]
     fn keeps_what_is_set() {
-        check(
-            &[0x48, 0, 0x48, 3, 0x48, 4],
-            &[Attribute::Int(field::PARAMETER_NUMBER, 4)],
-        );
-        check(
-            &[0x70, 1, 0x72, 2, 2, 3],
-            &[Attribute::Ints(field::DIMENSIONS, [1, 2, 3].as_slice().into())],
-        );
+        check(&[0x48, 0, 0x48, 3, 0x48, 4], &[Attribute::Int(field::PARAMETER_NUMBER, 4)]);
+        check(&[0x70, 1, 0x72, 2, 2, 3], &[Attribute::Ints(field::DIMENSIONS, [1, 2, 3].as_slice().into())]);
         check(&[0x5a, 1, b'k'], &[Attribute::Text(field::FUSION_KIND, "k".into())]);
-        check(
-            &[0x8a, 1, 2, 0x10, 4, 0x8a, 1, 0],
-            &[Attribute::Slice(vec![[0, 4, 0], [0, 0, 0]])],
-        );
+        check(&[0x8a, 1, 2, 0x10, 4, 0x8a, 1, 0], &[Attribute::Slice(vec![[0, 4, 0], [0, 0, 0]])]);
     }
 }

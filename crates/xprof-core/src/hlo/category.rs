@@ -54,24 +54,12 @@ mod tests {
     fn names_the_kinds() {
         use crate::hlo::dims::WindowDim;
         let window = |base_dilation, window_dilation| {
-            vec![Attribute::Window(vec![WindowDim {
-                window_dilation,
-                base_dilation,
-                ..WindowDim::default()
-            }])]
+            vec![Attribute::Window(vec![WindowDim { window_dilation, base_dilation, ..WindowDim::default() }])]
         };
         check(Opcode::Copy, vec![], "data formatting");
-        check(
-            Opcode::Fusion,
-            vec![Attribute::Text(field::FUSION_KIND, "kInput".into())],
-            "input fusion",
-        );
+        check(Opcode::Fusion, vec![Attribute::Text(field::FUSION_KIND, "kInput".into())], "input fusion");
         check(Opcode::Convolution, window(1, 1), "convolution");
-        check(
-            Opcode::Convolution,
-            window(2, 3),
-            "convolution base-dilated window-dilated",
-        );
+        check(Opcode::Convolution, window(2, 3), "convolution base-dilated window-dilated");
         check(Opcode::Add, vec![], "non-fusion elementwise");
         check(Opcode::Constant, vec![], "non-fusion elementwise");
         check(Opcode::AllReduceDone, vec![], "all-reduce-done");

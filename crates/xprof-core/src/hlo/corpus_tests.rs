@@ -9,33 +9,15 @@ use crate::wire::{Fields, Value};
 
 /// The bytes fields of that number in a message.
 fn parts(data: &[u8], number: u32) -> Vec<&[u8]> {
-    let fields = Fields::new(data)
-        .filter_map(Result::ok)
-        .filter(|field| field.number == number);
-    fields
-        .filter_map(|field| {
-            if let Value::Bytes(part) = field.value {
-                Some(part)
-            } else {
-                None
-            }
-        })
-        .collect()
+    let fields = Fields::new(data).filter_map(Result::ok).filter(|field| field.number == number);
+    fields.filter_map(|field| if let Value::Bytes(part) = field.value { Some(part) } else { None }).collect()
 }
 
 /// The HLO protos in the metadata planes of a trace: every bytes value of an event metadata's stats.
 fn hlo_protos(trace: &[u8]) -> Vec<Bytes> {
-    let planes = parts(trace, 1)
-        .into_iter()
-        .filter(|plane| parts(plane, 2).first() == Some(&&b"/host:metadata"[..]));
-    let events = planes
-        .flat_map(|plane| parts(plane, 4))
-        .flat_map(|entry| parts(entry, 2));
-    events
-        .flat_map(|event| parts(event, 5))
-        .flat_map(|stat| parts(stat, 6))
-        .map(Bytes::copy_from_slice)
-        .collect()
+    let planes = parts(trace, 1).into_iter().filter(|plane| parts(plane, 2).first() == Some(&&b"/host:metadata"[..]));
+    let events = planes.flat_map(|plane| parts(plane, 4)).flat_map(|entry| parts(entry, 2));
+    events.flat_map(|event| parts(event, 5)).flat_map(|stat| parts(stat, 6)).map(Bytes::copy_from_slice).collect()
 }
 
 fn traces(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -58,9 +40,7 @@ struct Found {
 }
 
 fn check(logdir: &str, expect: &Found) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/corpus")
-        .join(logdir);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus").join(logdir);
     let mut paths = Vec::new();
     traces(&root, &mut paths);
     if paths.is_empty() {
@@ -74,14 +54,8 @@ fn check(logdir: &str, expect: &Found) {
             let facts = HloModuleFacts::from_proto(&proto, true).unwrap_or_else(|e| panic!("{name}: {e}"));
             found.modules += 1;
             for instruction in facts.module().computations.iter().flat_map(|c| &c.instructions) {
-                let instruction = facts
-                    .find(&instruction.name)
-                    .expect("every instruction is found by its name");
-                assert!(
-                    instruction
-                        .expression()
-                        .starts_with(&format!("%{} = ", instruction.name()))
-                );
+                let instruction = facts.find(&instruction.name).expect("every instruction is found by its name");
+                assert!(instruction.expression().starts_with(&format!("%{} = ", instruction.name())));
                 assert!(!instruction.category().is_empty());
                 found.instructions += 1;
                 found.with_costs += usize::from(instruction.costs().is_some());
@@ -93,24 +67,10 @@ fn check(logdir: &str, expect: &Found) {
 
 #[test]
 fn reads_every_real_module() {
-    check(
-        "logdir",
-        &Found {
-            modules: 106,
-            instructions: 7747,
-            with_costs: 7711,
-        },
-    );
+    check("logdir", &Found { modules: 106, instructions: 7747, with_costs: 7711 });
 }
 
 #[test]
 fn reads_every_synthetic_module() {
-    check(
-        "logdir_synth",
-        &Found {
-            modules: 59,
-            instructions: 11192,
-            with_costs: 10910,
-        },
-    );
+    check("logdir_synth", &Found { modules: 59, instructions: 11192, with_costs: 10910 });
 }

@@ -36,25 +36,9 @@ pub(crate) fn window(data: &[u8]) -> Result<Window, HloError> {
     let mut dims = Vec::new();
     each_field(data, |number, value| {
         if let (1, Value::Bytes(part)) = (number, value) {
-            let [
-                size,
-                stride,
-                padding_low,
-                padding_high,
-                window_dilation,
-                base_dilation,
-                reversal,
-            ] = flat_ints(part)?;
+            let [size, stride, padding_low, padding_high, window_dilation, base_dilation, reversal] = flat_ints(part)?;
             let reversed = reversal != 0;
-            dims.push(WindowDim {
-                size,
-                stride,
-                padding_low,
-                padding_high,
-                window_dilation,
-                base_dilation,
-                reversed,
-            });
+            dims.push(WindowDim { size, stride, padding_low, padding_high, window_dilation, base_dilation, reversed });
         }
         Ok(())
     })?;
@@ -103,11 +87,7 @@ pub(crate) fn ragged_dot_dims(data: &[u8]) -> Result<DotDims, HloError> {
         }
         Ok(())
     })?;
-    Ok(DotDims {
-        lhs_ragged: ragged,
-        rhs_group: group,
-        ..dims
-    })
+    Ok(DotDims { lhs_ragged: ragged, rhs_group: group, ..dims })
 }
 
 /// Which dimension of a convolution's arrays is batch, feature or spatial.
@@ -428,29 +408,14 @@ mod tests {
 
     #[test]
     fn reads_the_messages() {
-        let dim = WindowDim {
-            size: 3,
-            stride: 2,
-            padding_low: 1,
-            reversed: true,
-            ..WindowDim::default()
-        };
+        let dim = WindowDim { size: 3, stride: 2, padding_low: 1, reversed: true, ..WindowDim::default() };
         check(&window(&[0x0a, 8, 0x08, 3, 0x10, 2, 0x18, 1, 0x38, 1]), &vec![dim]);
-        let dot = DotDims {
-            lhs_contracting: [1].as_slice().into(),
-            ..DotDims::default()
-        };
+        let dot = DotDims { lhs_contracting: [1].as_slice().into(), ..DotDims::default() };
         check(&dot_dims(&[0x08, 1]), &dot);
-        let ragged = DotDims {
-            lhs_ragged: [0].as_slice().into(),
-            ..dot
-        };
+        let ragged = DotDims { lhs_ragged: [0].as_slice().into(), ..dot };
         check(&ragged_dot_dims(&[0x0a, 2, 0x08, 1, 0x10, 0]), &ragged);
         check(&padding(&[0x0a, 4, 0x08, 1, 0x18, 2]), &vec![[1, 0, 2]]);
-        let index_only = GatherDims {
-            index_vector_dim: 2,
-            ..GatherDims::default()
-        };
+        let index_only = GatherDims { index_vector_dim: 2, ..GatherDims::default() };
         check(&gather_dims(&[0x20, 2]), &index_only);
     }
 }

@@ -53,11 +53,7 @@ impl HloModuleFacts {
     /// Reads an `xla.HloProto`. Costs are computed at the first question for one, and only if they are wanted.
     pub fn from_proto(bytes: &Bytes, want_costs: bool) -> Result<Self, HloError> {
         let module = HloModule::from_hlo_proto(bytes)?;
-        Ok(Self {
-            module,
-            want_costs,
-            costs: OnceLock::new(),
-        })
+        Ok(Self { module, want_costs, costs: OnceLock::new() })
     }
 
     /// The module.
@@ -68,11 +64,7 @@ impl HloModuleFacts {
     /// The instruction of exactly that name.
     pub fn find(&self, name: &str) -> Option<InstructionFacts<'_>> {
         let at = self.module.find(name)?;
-        Some(InstructionFacts {
-            owner: self,
-            at,
-            instruction: self.module.instruction(at)?,
-        })
+        Some(InstructionFacts { owner: self, at, instruction: self.module.instruction(at)? })
     }
 
     /// Costs of all instructions, if they are wanted and the module lets itself be analysed.
@@ -160,11 +152,7 @@ impl<'m> InstructionFacts<'m> {
             Some(first) if metadata.source_file.is_empty() => (first.file, first.line as i32),
             _ => (metadata.source_file, metadata.source_line),
         };
-        SourceInfo {
-            file: module.text(file).to_owned(),
-            line,
-            stack: stack_text(module, &lines),
-        }
+        SourceInfo { file: module.text(file).to_owned(), line, stack: stack_text(module, &lines) }
     }
 
     /// What one execution costs, `None` if costs are not wanted or not known.
@@ -211,10 +199,7 @@ fn fused<'m>(
                 continue;
             }
             *budget -= 1;
-            let at = InstructionRef {
-                computation,
-                instruction: n as u32,
-            };
+            let at = InstructionRef { computation, instruction: n as u32 };
             children.push(FusedChild {
                 facts: InstructionFacts { owner, at, instruction },
                 children: fused(owner, instruction, depth + 1, budget),
@@ -252,14 +237,7 @@ mod tests {
         let x = facts.find("x").expect("x");
         assert_eq!([x.full_op_name(), x.tf_op_name()], op_names);
         let (file, line, stack) = source;
-        assert_eq!(
-            x.source(),
-            SourceInfo {
-                file: file.into(),
-                line,
-                stack: stack.into()
-            }
-        );
+        assert_eq!(x.source(), SourceInfo { file: file.into(), line, stack: stack.into() });
     }
 
     #[test]
@@ -271,11 +249,7 @@ mod tests {
         check(&[int(15, 2)], [":", ""], ("b.py", 20, stack));
         check(&[int(15, 2), int(4, 7)], [":", ""], ("b.py", 20, stack));
         check(&[int(15, 2), message(3, "c.py")], [":", ""], ("c.py", 0, stack));
-        check(
-            &[int(15, 2), message(3, "c.py"), int(4, 7)],
-            [":", ""],
-            ("c.py", 7, stack),
-        );
+        check(&[int(15, 2), message(3, "c.py"), int(4, 7)], [":", ""], ("c.py", 7, stack));
         check(&[int(15, 3)], [":", ""], ("", 0, ""));
     }
 

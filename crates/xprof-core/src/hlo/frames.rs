@@ -53,11 +53,7 @@ pub struct StackLine {
 
 /// Element `id` of a table that counts from 1.
 fn entry<T: Copy>(table: &[T], id: i64) -> Option<T> {
-    usize::try_from(id)
-        .ok()?
-        .checked_sub(1)
-        .and_then(|at| table.get(at))
-        .copied()
+    usize::try_from(id).ok()?.checked_sub(1).and_then(|at| table.get(at)).copied()
 }
 
 impl StackFrames {
@@ -69,23 +65,12 @@ impl StackFrames {
             match number {
                 1 | 2 => {
                     text(part)?;
-                    let list = if number == 1 {
-                        &mut frames.file_names
-                    } else {
-                        &mut frames.function_names
-                    };
+                    let list = if number == 1 { &mut frames.file_names } else { &mut frames.function_names };
                     list.push(Span::of(owner, part));
                 }
                 3 => {
                     let [file_name_id, function_name_id, line, column, end_line, end_column] = flat_ints(part)?;
-                    let location = FileLocation {
-                        file_name_id,
-                        function_name_id,
-                        line,
-                        column,
-                        end_line,
-                        end_column,
-                    };
+                    let location = FileLocation { file_name_id, function_name_id, line, column, end_line, end_column };
                     frames.locations.push(location);
                 }
                 4 => frames.frames.push(flat_ints(part)?),
@@ -105,14 +90,7 @@ impl StackFrames {
                 let location = entry(&self.locations, location_id)?;
                 let file = entry(&self.file_names, location.file_name_id)?;
                 entry(&self.function_names, location.function_name_id)?;
-                Some((
-                    StackLine {
-                        file,
-                        line: location.line,
-                        column: location.column,
-                    },
-                    parent,
-                ))
+                Some((StackLine { file, line: location.line, column: location.column }, parent))
             });
             let Some((line, parent)) = resolved else {
                 return Vec::new();
@@ -132,12 +110,7 @@ mod tests {
     use super::*;
 
     fn check(frames: Vec<[i64; 2]>, frame_id: i64, expect: &[i64]) {
-        let location = |line| FileLocation {
-            file_name_id: 1,
-            function_name_id: 1,
-            line,
-            ..FileLocation::default()
-        };
+        let location = |line| FileLocation { file_name_id: 1, function_name_id: 1, line, ..FileLocation::default() };
         let table = StackFrames {
             file_names: vec![Span::default()],
             function_names: vec![Span::default()],

@@ -198,10 +198,7 @@ impl Instruction {
         if id > 0 {
             return Some(id);
         }
-        let legacy = matches!(
-            self.opcode,
-            Opcode::AllReduce | Opcode::AllReduceStart | Opcode::ReduceScatter
-        );
+        let legacy = matches!(self.opcode, Opcode::AllReduce | Opcode::AllReduceStart | Opcode::ReduceScatter);
         let id = self.int(field::ALL_REDUCE_ID);
         (legacy && id > 0).then_some(id)
     }

@@ -60,11 +60,7 @@ impl Instruction {
         let (mut shape, mut metadata) = (None, None);
         let (mut operand_ids, mut predecessor_ids, mut called_ids) = (Ints::new(), Ints::new(), Ints::new());
         let owner = context.owner;
-        let mut reader = AttributeReader {
-            owner,
-            shapes: context.shapes,
-            list: Vec::new(),
-        };
+        let mut reader = AttributeReader { owner, shapes: context.shapes, list: Vec::new() };
         each_field(data, |number, value| {
             match (number, value) {
                 (1, Value::Bytes(part)) => name = part,
@@ -129,12 +125,8 @@ pub(crate) fn sanitize(name: ByteString) -> ByteString {
         return name;
     }
     // Every byte of a longer character becomes an underscore of its own.
-    let mut clean: String = name
-        .as_bytes()
-        .iter()
-        .enumerate()
-        .map(|(i, b)| if allowed((i, b)) { *b as char } else { '_' })
-        .collect();
+    let mut clean: String =
+        name.as_bytes().iter().enumerate().map(|(i, b)| if allowed((i, b)) { *b as char } else { '_' }).collect();
     if clean.starts_with("__") && !clean.starts_with("__xla_") {
         clean.replace_range(..1, "a");
     }
@@ -144,14 +136,8 @@ pub(crate) fn sanitize(name: ByteString) -> ByteString {
 /// [`sanitize`], and a name that could be mistaken for a type gets an underscore.
 fn sanitize_instruction(name: ByteString) -> ByteString {
     let name = sanitize(name);
-    let is_type = super::shape::PrimitiveType::ALL
-        .iter()
-        .any(|(_, ty)| ty.name() == &*name);
-    if is_type && !matches!(&*name, "tuple" | "buffer") {
-        format!("{name}_").into()
-    } else {
-        name
-    }
+    let is_type = super::shape::PrimitiveType::ALL.iter().any(|(_, ty)| ty.name() == &*name);
+    if is_type && !matches!(&*name, "tuple" | "buffer") { format!("{name}_").into() } else { name }
 }
 
 #[cfg(test)]

@@ -99,12 +99,11 @@ impl Literal {
                     }
                 }
                 (Value::Bytes(bytes), Storage::Fixed(width) | Storage::Packed(width)) => {
-                    numbers.extend(bytes.chunks_exact(width).map(|chunk| {
-                        chunk
-                            .iter()
-                            .rev()
-                            .fold(0u64, |number, &byte| number << 8 | u64::from(byte))
-                    }));
+                    numbers.extend(
+                        bytes
+                            .chunks_exact(width)
+                            .map(|chunk| chunk.iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte))),
+                    );
                 }
                 (Value::Group, _) => {}
             }
@@ -192,18 +191,12 @@ fn decode(owner: &Bytes, data: &[u8], depth: u32) -> Result<Literal, HloError> {
         Shape::Tuple(expected) => {
             let fits = |(expected, element): (&Shape, &Literal)| expected.is_compatible(&element.shape);
             if expected.len() != elements.len() || !expected.iter().zip(&elements).all(fits) {
-                return Err(HloError::invalid(
-                    "the elements of a tuple literal do not fit its shape",
-                ));
+                return Err(HloError::invalid("the elements of a tuple literal do not fit its shape"));
             }
         }
         _ => {}
     }
-    Ok(Literal {
-        shape: Arc::new(shape),
-        elements,
-        data: shared_bytes(owner, data),
-    })
+    Ok(Literal { shape: Arc::new(shape), elements, data: shared_bytes(owner, data) })
 }
 
 #[cfg(test)]
@@ -212,9 +205,7 @@ mod tests {
 
     fn check(data: &'static [u8], expect: Result<Vec<u64>, &str>) {
         let owner = Bytes::from_static(data);
-        let got = Literal::from_proto(&owner, &owner)
-            .map(|l| l.numbers())
-            .map_err(|error| error.to_string());
+        let got = Literal::from_proto(&owner, &owner).map(|l| l.numbers()).map_err(|error| error.to_string());
         assert_eq!(got, expect.map_err(str::to_string));
     }
 
@@ -223,15 +214,9 @@ mod tests {
         check(&[0x0a, 4, 0x10, 4, 0x2a, 0, 0x20, 7], Ok(vec![7]));
         check(&[0x0a, 4, 0x10, 4, 0x2a, 0, 0x22, 1, 7], Ok(vec![7]));
         check(&[0x0a, 4, 0x10, 10, 0x2a, 0, 0x5a, 2, 1, 2], Ok(vec![0x0201]));
-        check(
-            &[0x0a, 4, 0x10, 15, 0x2a, 0, 0x62, 8, 1, 0, 0, 0, 2, 0, 0, 0],
-            Ok(vec![1, 2]),
-        );
+        check(&[0x0a, 4, 0x10, 15, 0x2a, 0, 0x62, 8, 1, 0, 0, 0, 2, 0, 0, 0], Ok(vec![1, 2]));
         check(&[0x0a, 4, 0x10, 4, 0x2a, 0], Ok(vec![]));
-        check(
-            &[0x0a, 4, 0x10, 4, 0x2a, 0, 0x22, 2, 7, 8],
-            Err("literal has 2 numbers for 1 elements"),
-        );
+        check(&[0x0a, 4, 0x10, 4, 0x2a, 0, 0x22, 2, 7, 8], Err("literal has 2 numbers for 1 elements"));
         check(&[0x0a, 2, 0x10, 4, 0x20, 7], Err("LiteralProto has no layout"));
         check(&[], Err("LiteralProto has no shape"));
     }

@@ -27,10 +27,7 @@ impl Span {
         if part.is_empty() {
             return Self::default();
         }
-        Self {
-            start: offset_in(owner, part) as u32,
-            len: part.len() as u32,
-        }
+        Self { start: offset_in(owner, part) as u32, len: part.len() as u32 }
     }
 
     /// The bytes, empty if the span is none of this owner's.
@@ -126,10 +123,7 @@ mod tests {
     fn check(data: &'static [u8], op_name: Option<&str>, line: i32) {
         let owner = Bytes::from_static(data);
         let got = Metadata::from_proto(&owner, &owner);
-        let name = got
-            .as_ref()
-            .ok()
-            .map(|m| std::str::from_utf8(m.op_name.bytes(&owner)).unwrap());
+        let name = got.as_ref().ok().map(|m| std::str::from_utf8(m.op_name.bytes(&owner)).unwrap());
         assert_eq!(name, op_name);
         assert_eq!(got.map_or(0, |m| m.source_line), line);
     }

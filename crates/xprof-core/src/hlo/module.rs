@@ -177,10 +177,7 @@ impl HloModule {
 
     /// The instruction at a position, `None` if the position is of another module.
     pub fn instruction(&self, at: InstructionRef) -> Option<&Instruction> {
-        self.computations
-            .get(at.computation as usize)?
-            .instructions
-            .get(at.instruction as usize)
+        self.computations.get(at.computation as usize)?.instructions.get(at.instruction as usize)
     }
 
     /// Finds an instruction by its exact, sanitised name.
@@ -202,9 +199,7 @@ impl HloModule {
     /// The metadata of an instruction, empty if it has none.
     pub fn metadata<'a>(&'a self, of: &'a Instruction) -> &'a Metadata {
         static NONE: std::sync::OnceLock<Metadata> = std::sync::OnceLock::new();
-        of.metadata
-            .as_deref()
-            .unwrap_or_else(|| NONE.get_or_init(Metadata::default))
+        of.metadata.as_deref().unwrap_or_else(|| NONE.get_or_init(Metadata::default))
     }
 }
 
@@ -253,10 +248,7 @@ fn read_module(owner: &Bytes, data: &[u8]) -> Result<HloModule, HloError> {
         instruction_ids.clear();
         let computation = read_computation(owner, part, &mut shapes, &ids, &mut instruction_ids)?;
         if ids.insert(computation.id, computations.len() as u32).is_some() {
-            return Err(HloError::invalid(format!(
-                "two computations have id {}",
-                computation.id
-            )));
+            return Err(HloError::invalid(format!("two computations have id {}", computation.id)));
         }
         computations.push(computation);
     }
@@ -304,18 +296,10 @@ fn read_computation<'a>(
         match (number, value) {
             (1, Value::Bytes(part)) => name = sanitize(shared_text(owner, part)?),
             (2, Value::Bytes(part)) => {
-                let mut context = Context {
-                    owner,
-                    shapes,
-                    instructions: ids,
-                    computations,
-                };
+                let mut context = Context { owner, shapes, instructions: ids, computations };
                 let instruction = Instruction::from_proto(&mut context, part)?;
                 if ids.insert(instruction.id, instructions.len() as u32).is_some() {
-                    return Err(HloError::invalid(format!(
-                        "two instructions have id {}",
-                        instruction.id
-                    )));
+                    return Err(HloError::invalid(format!("two instructions have id {}", instruction.id)));
                 }
                 instructions.push(instruction);
             }
@@ -329,15 +313,7 @@ fn read_computation<'a>(
     })?;
     let root = ids.get(&(root_id as u32)).copied();
     let root = root.ok_or_else(|| HloError::invalid(format!("computation {name} has no root with id {root_id}")))?;
-    Ok(Computation {
-        id,
-        name,
-        instructions,
-        root,
-        execution_thread,
-        schedule: None,
-        backend_config,
-    })
+    Ok(Computation { id, name, instructions, root, execution_thread, schedule: None, backend_config })
 }
 
 /// Builds the table by which instructions are found, and refuses names that are there twice.
@@ -355,10 +331,7 @@ fn index_names(module: &mut HloModule) -> Result<(), HloError> {
             match table.entry(hash(name), |other| name_at(other) == Some(name), rehash) {
                 Entry::Occupied(_) => return Err(HloError::invalid(format!("two instructions are named {name}"))),
                 Entry::Vacant(free) => {
-                    free.insert(InstructionRef {
-                        computation: c as u32,
-                        instruction: i as u32,
-                    });
+                    free.insert(InstructionRef { computation: c as u32, instruction: i as u32 });
                 }
             }
         }
@@ -373,9 +346,7 @@ mod tests {
     use crate::hlo::testing::{Comp, f32s, int, ints, message, module};
 
     fn check(proto: &Bytes, expect: Result<usize, &str>) {
-        let got = HloModule::from_hlo_proto(proto)
-            .map(|m| m.n_instructions())
-            .map_err(|error| error.to_string());
+        let got = HloModule::from_hlo_proto(proto).map(|m| m.n_instructions()).map_err(|error| error.to_string());
         assert_eq!(got, expect.map_err(str::to_string));
     }
 
@@ -388,41 +359,20 @@ mod tests {
         let add = || entry("add", &["p0", "p1"], &[]);
         check(&module(&[add()], &[]), Ok(3));
         check(&Bytes::new(), Err("No HLO module found in the HLO proto"));
-        check(
-            &Bytes::from_static(&[0x0a, 9]),
-            Err("the bytes are not a protobuf message"),
-        );
-        check(
-            &Bytes::from(message(1, message(1, "m"))),
-            Err("No program shape found in the proto"),
-        );
-        check(
-            &module(&[entry("frob", &["p0"], &[])], &[]),
-            Err("Unknown opcode: frob"),
-        );
-        check(
-            &module(&[entry("add", &["p0"], &[])], &[]),
-            Err("add x: wrong number of operands"),
-        );
+        check(&Bytes::from_static(&[0x0a, 9]), Err("the bytes are not a protobuf message"));
+        check(&Bytes::from(message(1, message(1, "m"))), Err("No program shape found in the proto"));
+        check(&module(&[entry("frob", &["p0"], &[])], &[]), Err("Unknown opcode: frob"));
+        check(&module(&[entry("add", &["p0"], &[])], &[]), Err("add x: wrong number of operands"));
         let order = [message(63, "EQ"), message(102, "SOME")].concat();
-        check(
-            &module(&[entry("compare", &["p0", "p1"], &order)], &[]),
-            Err("Unknown comparison order: SOME"),
-        );
+        check(&module(&[entry("compare", &["p0", "p1"], &order)], &[]), Err("Unknown comparison order: SOME"));
         let dot = entry("dot", &["p0", "p1"], &[]);
-        check(
-            &module(&[dot], &[]),
-            Err("dot x: a required part is missing or does not fit"),
-        );
+        check(&module(&[dot], &[]), Err("dot x: a required part is missing or does not fit"));
         let late = entry("negate", &[], &ints(36, &[9]));
         check(&module(&[late], &[]), Err("no instruction with id 9 before its user"));
         let twice = add().add("x", "negate", &f32s(&[4]), &["p0"], &[]);
         check(&module(&[twice], &[]), Err("two instructions are named x"));
         check(&module(&[add()], &int(6, 7)), Err("no entry computation with id 7"));
-        check(
-            &module(&[add()], &message(8, [0x0a, 9])),
-            Err("the bytes are not a protobuf message"),
-        );
+        check(&module(&[add()], &message(8, [0x0a, 9])), Err("the bytes are not a protobuf message"));
     }
 
     #[test]
@@ -430,10 +380,7 @@ mod tests {
         let comp = entry("add", &["p1", "p0"], &[]).add("y", "negate", &f32s(&[4]), &["p0"], &ints(37, &[2]));
         let module = HloModule::from_hlo_proto(&module(&[comp], &[])).expect("usable");
         assert_eq!(module.entry().post_order(), [1, 0, 2, 3]);
-        assert_eq!(
-            module.find("y").and_then(|at| module.instruction(at)).map(|i| i.id),
-            Some(4)
-        );
+        assert_eq!(module.find("y").and_then(|at| module.instruction(at)).map(|i| i.id), Some(4));
         assert_eq!(module.find("z"), None);
     }
 }

@@ -98,10 +98,7 @@ impl Mesh {
 
     /// Number of devices along an axis or part of one.
     pub fn size_of(&self, axis: AxisRef) -> i64 {
-        let whole = usize::try_from(axis.axis)
-            .ok()
-            .and_then(|at| self.axes.get(at))
-            .map_or(1, |(_, size)| *size);
+        let whole = usize::try_from(axis.axis).ok().and_then(|at| self.axes.get(at)).map_or(1, |(_, size)| *size);
         axis.part.map_or(whole, |(_, size)| size)
     }
 }
@@ -126,13 +123,7 @@ pub(crate) fn axis_ref(data: &[u8]) -> Result<AxisRef, HloError> {
 /// Reads one legacy `ReplicaGroup`.
 pub(crate) fn group(data: &[u8]) -> Result<Ints, HloError> {
     let mut group = Ints::new();
-    each_field(data, |number, value| {
-        if number == 1 {
-            push_ints(&mut group, value)
-        } else {
-            Ok(())
-        }
-    })?;
+    each_field(data, |number, value| if number == 1 { push_ints(&mut group, value) } else { Ok(()) })?;
     Ok(group)
 }
 
@@ -166,12 +157,7 @@ pub(crate) fn iota(data: &[u8]) -> Result<ReplicaGroups, HloError> {
     if members != Some(product(&reshape_dims)) {
         return Err(HloError::invalid("replica groups and their iota dimensions disagree"));
     }
-    Ok(ReplicaGroups::Iota {
-        n_groups,
-        group_size,
-        reshape_dims,
-        transpose_perm,
-    })
+    Ok(ReplicaGroups::Iota { n_groups, group_size, reshape_dims, transpose_perm })
 }
 
 /// Reads a `MeshAxesReplicaGroupListProto`.
@@ -185,13 +171,8 @@ pub(crate) fn mesh_axes(owner: &Bytes, data: &[u8]) -> Result<ReplicaGroups, Hlo
         }
         Ok(())
     })?;
-    if axes
-        .iter()
-        .any(|axis| usize::try_from(axis.axis).map_or(true, |at| at >= mesh.axes.len()))
-    {
-        return Err(HloError::invalid(
-            "replica groups along an axis that the mesh does not have",
-        ));
+    if axes.iter().any(|axis| usize::try_from(axis.axis).map_or(true, |at| at >= mesh.axes.len())) {
+        return Err(HloError::invalid("replica groups along an axis that the mesh does not have"));
     }
     Ok(ReplicaGroups::Mesh(Box::new(mesh), axes))
 }

@@ -22,54 +22,33 @@ pub(super) fn read(data: &[u8], ids: &FxHashMap<i64, u32>, computations: &mut [C
                 id = v as i64;
                 Ok(())
             }
-            (2, Value::Bytes(part)) => each_field(part, |n, value| {
-                if n == 1 {
-                    push_ints(&mut sequence, value)
-                } else {
-                    Ok(())
-                }
-            }),
+            (2, Value::Bytes(part)) => {
+                each_field(part, |n, value| if n == 1 { push_ints(&mut sequence, value) } else { Ok(()) })
+            }
             _ => Ok(()),
         })?;
         // Sequences of computations that are gone do no harm.
         let Some(computation) = ids.get(&id).and_then(|&at| computations.get_mut(at as usize)) else {
             return Ok(());
         };
-        let places: FxHashMap<u32, u32> = computation
-            .instructions
-            .iter()
-            .enumerate()
-            .map(|(at, i)| (i.id, at as u32))
-            .collect();
+        let places: FxHashMap<u32, u32> =
+            computation.instructions.iter().enumerate().map(|(at, i)| (i.id, at as u32)).collect();
         let mut scheduled = vec![false; computation.instructions.len()];
         let mut order = Vec::with_capacity(sequence.len());
         for id in sequence {
             let at = places.get(&(id as u32)).copied();
-            let fresh = at
-                .and_then(|at| scheduled.get_mut(at as usize))
-                .is_some_and(|s| !std::mem::replace(s, true));
+            let fresh = at.and_then(|at| scheduled.get_mut(at as usize)).is_some_and(|s| !std::mem::replace(s, true));
             let Some(at) = at.filter(|_| fresh) else {
                 return Err(HloError::invalid(format!("schedule names instruction {id} wrongly")));
             };
             let instruction = &computation.instructions[at as usize];
-            if !instruction
-                .operands
-                .iter()
-                .chain(&instruction.predecessors)
-                .all(|&before| scheduled[before as usize])
-            {
-                return Err(HloError::invalid(format!(
-                    "schedule runs {} before its operands",
-                    instruction.name
-                )));
+            if !instruction.operands.iter().chain(&instruction.predecessors).all(|&before| scheduled[before as usize]) {
+                return Err(HloError::invalid(format!("schedule runs {} before its operands", instruction.name)));
             }
             order.push(at);
         }
         if order.len() != scheduled.len() {
-            return Err(HloError::invalid(format!(
-                "schedule of {} is incomplete",
-                computation.name
-            )));
+            return Err(HloError::invalid(format!("schedule of {} is incomplete", computation.name)));
         }
         computation.schedule = Some(order);
         Ok(())

@@ -190,20 +190,12 @@ impl Shape {
 
     /// The array, if it is one.
     pub fn as_array(&self) -> Option<&ArrayShape> {
-        if let Self::Array(array) = self {
-            Some(array)
-        } else {
-            None
-        }
+        if let Self::Array(array) = self { Some(array) } else { None }
     }
 
     /// The elements of a tuple, empty for anything else.
     pub fn tuple_elements(&self) -> &[Shape] {
-        if let Self::Tuple(elements) = self {
-            elements
-        } else {
-            &[]
-        }
+        if let Self::Tuple(elements) = self { elements } else { &[] }
     }
 
     /// Calls `visit` with every part that is no tuple, in depth-first order.
@@ -268,10 +260,7 @@ fn decode(data: &[u8], depth: u32) -> Result<Shape, HloError> {
         PrimitiveType::Token => return Ok(Shape::Token),
         PrimitiveType::Opaque => return Ok(Shape::Opaque),
         PrimitiveType::Buffer => {
-            let inner = tuple
-                .into_iter()
-                .next()
-                .ok_or_else(|| HloError::invalid("buffer shape without content"))?;
+            let inner = tuple.into_iter().next().ok_or_else(|| HloError::invalid("buffer shape without content"))?;
             return Ok(Shape::Buffer(Box::new(inner)));
         }
         _ => {}
@@ -280,17 +269,10 @@ fn decode(data: &[u8], depth: u32) -> Result<Shape, HloError> {
         return Err(HloError::invalid("a dimension is negative"));
     }
     if !dynamic.is_empty() && dynamic.len() != dims.len() {
-        return Err(HloError::invalid(
-            "a shape says of some dimensions but not of all whether they are dynamic",
-        ));
+        return Err(HloError::invalid("a shape says of some dimensions but not of all whether they are dynamic"));
     }
     let dynamic = dynamic.iter().map(|&d| d != 0).collect();
-    let shape = ArrayShape {
-        element,
-        dims,
-        dynamic,
-        layout,
-    };
+    let shape = ArrayShape { element, dims, dynamic, layout };
     check_layout(&shape)?;
     Ok(Shape::Array(shape))
 }
@@ -309,30 +291,17 @@ fn check_layout(shape: &ArrayShape) -> Result<(), HloError> {
                 .and_then(|dim| seen.get_mut(dim))
                 .is_some_and(|seen| !std::mem::replace(seen, true))
         });
-    if is_order {
-        Ok(())
-    } else {
-        Err(HloError::invalid("layout does not order the dimensions of its shape"))
-    }
+    if is_order { Ok(()) } else { Err(HloError::invalid("layout does not order the dimensions of its shape")) }
 }
 
 fn decode_layout(data: &[u8], depth: u32) -> Result<Layout, HloError> {
-    let mut layout = Layout {
-        tail_padding_alignment: 1,
-        ..Layout::default()
-    };
+    let mut layout = Layout { tail_padding_alignment: 1, ..Layout::default() };
     each_field(data, |number, value| {
         match (number, value) {
             (1, value) => push_ints(&mut layout.minor_to_major, value)?,
             (6, Value::Bytes(part)) => {
                 let mut tile = Ints::new();
-                each_field(part, |number, value| {
-                    if number == 1 {
-                        push_ints(&mut tile, value)
-                    } else {
-                        Ok(())
-                    }
-                })?;
+                each_field(part, |number, value| if number == 1 { push_ints(&mut tile, value) } else { Ok(()) })?;
                 layout.tiles.push(tile);
             }
             (7, Value::Varint(v)) => layout.element_size_in_bits = v as i64,
@@ -377,12 +346,7 @@ mod tests {
     }
 
     fn array(element: PrimitiveType, dims: &[i64]) -> Shape {
-        Shape::Array(ArrayShape {
-            element,
-            dims: dims.into(),
-            dynamic: SmallVec::new(),
-            layout: None,
-        })
+        Shape::Array(ArrayShape { element, dims: dims.into(), dynamic: SmallVec::new(), layout: None })
     }
 
     #[test]
@@ -390,10 +354,7 @@ mod tests {
         check(&[0x10, 11, 0x1a, 2, 3, 4], Ok(array(PrimitiveType::F32, &[3, 4])));
         check(&[0x10, 11, 0x18, 3, 0x18, 4], Ok(array(PrimitiveType::F32, &[3, 4])));
         check(&[0x10, 13, 0x22, 2, 0x10, 17], Ok(Shape::Tuple(vec![Shape::Token])));
-        check(
-            &[0x10, 11, 0x18, 3, 0x2a, 2, 0x08, 1],
-            Err("layout does not order the dimensions of its shape"),
-        );
+        check(&[0x10, 11, 0x18, 3, 0x2a, 2, 0x08, 1], Err("layout does not order the dimensions of its shape"));
         check(&[], Err("shape has invalid element type 0"));
     }
 

@@ -160,10 +160,7 @@ fn decode(owner: &Bytes, data: &[u8], depth: u32) -> Result<OpSharding, HloError
     })?;
     sharding.devices = devices.into_vec();
     sharding.shard_group = in_group.then_some((group_id, follows));
-    sharding.last_tile_dims = last_tile_dims
-        .iter()
-        .map(|&v| kind(v as u64))
-        .collect::<Result<_, _>>()?;
+    sharding.last_tile_dims = last_tile_dims.iter().map(|&v| kind(v as u64)).collect::<Result<_, _>>()?;
     Ok(sharding)
 }
 
@@ -214,10 +211,7 @@ mod tests {
             shard_group: Some((7, true)),
             ..OpSharding::default()
         };
-        check(
-            &[0x08, 3, 0x1a, 2, 2, 1, 0x22, 2, 0, 1, 0x58, 1, 0x60, 7, 0x68, 1],
-            &Ok(tiled),
-        );
+        check(&[0x08, 3, 0x1a, 2, 2, 1, 0x22, 2, 0, 1, 0x58, 1, 0x60, 7, 0x68, 1], &Ok(tiled));
         check(&[0x08, 9], &Err(HloError::invalid("unknown sharding type 9")));
     }
 }

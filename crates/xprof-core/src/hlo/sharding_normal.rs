@@ -58,11 +58,7 @@ pub(crate) fn check(sharding: &OpSharding) -> Result<(), HloError> {
 fn check_named(named: &NamedSharding) -> Result<(), HloError> {
     let mut used = vec![false; named.mesh.axes.len()];
     let dims = named.dims.iter().flat_map(|(axes, _)| axes);
-    for axis in dims
-        .chain(&named.replicated)
-        .chain(&named.unreduced)
-        .chain(&named.manual)
-    {
+    for axis in dims.chain(&named.replicated).chain(&named.unreduced).chain(&named.manual) {
         let slot = usize::try_from(axis.axis).ok().and_then(|at| used.get_mut(at));
         let slot = slot.ok_or_else(|| HloError::invalid("sharding by an axis that the mesh does not have"))?;
         if axis.part.is_none() && std::mem::replace(slot, true) {
@@ -103,25 +99,14 @@ fn tiled(sharding: &OpSharding) -> Normal {
         order.sort_groups(group);
         if group == 1 {
             dims.pop();
-            return Normal::Tiled {
-                dims,
-                order,
-                last: Vec::new(),
-            };
+            return Normal::Tiled { dims, order, last: Vec::new() };
         }
-        return Normal::Tiled {
-            dims,
-            order,
-            last: vec![ShardingKind::Replicated],
-        };
+        return Normal::Tiled { dims, order, last: vec![ShardingKind::Replicated] };
     }
     let kinds = &sharding.last_tile_dims;
     let n_data = dims.len().saturating_sub(kinds.len());
     if let Some(&first) = kinds.first()
-        && matches!(
-            first,
-            ShardingKind::Manual | ShardingKind::Unreduced | ShardingKind::Replicated
-        )
+        && matches!(first, ShardingKind::Manual | ShardingKind::Unreduced | ShardingKind::Replicated)
         && kinds.iter().all(|&kind| kind == first)
         && product(&dims[..n_data]) == 1
     {
@@ -149,11 +134,7 @@ fn tiled(sharding: &OpSharding) -> Normal {
     if last.last() == Some(&ShardingKind::Replicated) {
         order.sort_groups(sizes.last().copied().unwrap_or(1));
     }
-    Normal::Tiled {
-        dims: sizes,
-        order,
-        last,
-    }
+    Normal::Tiled { dims: sizes, order, last }
 }
 
 /// The order of kinds among the dimensions that divide no data.

@@ -50,9 +50,7 @@ pub(crate) fn f32s(dims: &[i64]) -> Vec<u8> {
 
 /// The shape of a tuple.
 pub(crate) fn tuple(parts: &[Vec<u8>]) -> Vec<u8> {
-    parts
-        .iter()
-        .fold(int(2, 13), |shape, part| [shape, message(4, part)].concat())
+    parts.iter().fold(int(2, 13), |shape, part| [shape, message(4, part)].concat())
 }
 
 /// A computation that grows.
@@ -65,11 +63,7 @@ pub(crate) struct Comp {
 impl Comp {
     /// A computation with parameters `p0`, `p1`, ... of these shapes, their names prefixed with `{id}.` unless the id is 0.
     pub(crate) fn new(id: i64, parameters: &[Vec<u8>]) -> Self {
-        let mut comp = Self {
-            id,
-            instructions: Vec::new(),
-            names: Vec::new(),
-        };
+        let mut comp = Self { id, instructions: Vec::new(), names: Vec::new() };
         for (n, shape) in parameters.iter().enumerate() {
             comp = comp.add(&format!("p{n}"), "parameter", shape, &[], &int(9, n as i64));
         }
@@ -79,11 +73,7 @@ impl Comp {
     /// Adds an instruction; the last one is the root. `extra` are further fields of the proto.
     pub(crate) fn add(mut self, name: &str, opcode: &str, shape: &[u8], operands: &[&str], extra: &[u8]) -> Self {
         let full = |name: &str| {
-            if self.id == 0 {
-                name.to_owned()
-            } else {
-                format!("c{}.{name}", self.id)
-            }
+            if self.id == 0 { name.to_owned() } else { format!("c{}.{name}", self.id) }
         };
         let ids = operands.iter().map(|operand| {
             let place = self.names.iter().position(|name| name == operand);
@@ -105,13 +95,7 @@ impl Comp {
 
     fn proto(&self) -> Vec<u8> {
         let root = int(6, self.names.len() as i64);
-        [
-            message(1, format!("comp{}", self.id)),
-            self.instructions.clone(),
-            int(5, self.id),
-            root,
-        ]
-        .concat()
+        [message(1, format!("comp{}", self.id)), self.instructions.clone(), int(5, self.id), root].concat()
     }
 }
 

@@ -40,10 +40,7 @@ impl TileOrder {
         let mut seen: Ints = Ints::from_elem(0, reshape.len());
         let mut dims = SmallVec::new();
         for &from in perm {
-            let from = usize::try_from(from)
-                .ok()
-                .filter(|&from| from < reshape.len())
-                .ok_or_else(bad)?;
+            let from = usize::try_from(from).ok().filter(|&from| from < reshape.len()).ok_or_else(bad)?;
             if std::mem::replace(&mut seen[from], 1) != 0 {
                 return Err(bad());
             }
@@ -77,12 +74,7 @@ impl TileOrder {
         if let Self::Strided(dims) = self
             && let Some(blocks) = blocks(dims, sizes)
         {
-            *dims = perm
-                .iter()
-                .filter_map(|&from| blocks.get(from))
-                .flatten()
-                .copied()
-                .collect();
+            *dims = perm.iter().filter_map(|&from| blocks.get(from)).flatten().copied().collect();
             return;
         }
         self.expand();
@@ -93,11 +85,7 @@ impl TileOrder {
             }
             let dims = perm.iter().map(|&from| (strides[from], sizes[from])).collect();
             let places = numbers(&dims);
-            *devices = places
-                .iter()
-                .filter_map(|&at| devices.get(at as usize))
-                .copied()
-                .collect();
+            *devices = places.iter().filter_map(|&at| devices.get(at as usize)).copied().collect();
         }
     }
 
@@ -137,10 +125,7 @@ impl TileOrder {
 fn numbers(dims: &SmallVec<[(i64, i64); 4]>) -> Vec<i64> {
     let mut numbers = vec![0i64];
     for &(stride, size) in dims {
-        numbers = numbers
-            .iter()
-            .flat_map(|&n| (0..size).map(move |i| n.saturating_add(i * stride)))
-            .collect();
+        numbers = numbers.iter().flat_map(|&n| (0..size).map(move |i| n.saturating_add(i * stride))).collect();
     }
     numbers
 }

@@ -21,10 +21,7 @@ pub(super) fn module(module: &HloModule) -> Result<(), HloError> {
     let mut names = HashSet::new();
     for computation in &module.computations {
         if !names.insert(&*computation.name) {
-            return Err(HloError::invalid(format!(
-                "two computations are named {}",
-                computation.name
-            )));
+            return Err(HloError::invalid(format!("two computations are named {}", computation.name)));
         }
         for instruction in &computation.instructions {
             self::instruction(computation, instruction)?;
@@ -66,9 +63,7 @@ fn instruction(computation: &Computation, instruction: &Instruction) -> Result<(
         Opcode::Reduce | Opcode::ReduceWindow => instruction.operands.len().is_multiple_of(2),
         Opcode::Transpose => is_permutation(instruction.dimensions(), &instruction.shape),
         Opcode::Outfeed => instruction.outfeed_shape().is_some(),
-        Opcode::Constant => instruction
-            .literal()
-            .is_none_or(|value| value.shape.is_compatible(&instruction.shape)),
+        Opcode::Constant => instruction.literal().is_none_or(|value| value.shape.is_compatible(&instruction.shape)),
         _ => true,
     };
     if instruction.precision().is_some_and(|precision| {
@@ -144,24 +139,16 @@ fn compare(computation: &Computation, instruction: &Instruction) -> Result<(), H
     if !matches!(order, "" | "TOTAL" | "PARTIAL") {
         return Err(HloError::UnknownComparisonOrder(order.to_owned()));
     }
-    let known_type = matches!(
-        instruction.text(field::COMPARISON_TYPE),
-        "" | "FLOAT" | "SIGNED" | "UNSIGNED" | "TOTALORDER"
-    );
-    let known_direction = matches!(
-        instruction.text(field::COMPARISON_DIRECTION),
-        "EQ" | "NE" | "GE" | "GT" | "LE" | "LT"
-    );
-    let comparable = computation
-        .operand(instruction, 0)
-        .is_some_and(|operand| matches!(&*operand.shape, Shape::Array(_)));
+    let known_type =
+        matches!(instruction.text(field::COMPARISON_TYPE), "" | "FLOAT" | "SIGNED" | "UNSIGNED" | "TOTALORDER");
+    let known_direction =
+        matches!(instruction.text(field::COMPARISON_DIRECTION), "EQ" | "NE" | "GE" | "GT" | "LE" | "LT");
+    let comparable =
+        computation.operand(instruction, 0).is_some_and(|operand| matches!(&*operand.shape, Shape::Array(_)));
     if known_type && known_direction && comparable {
         Ok(())
     } else {
-        Err(HloError::invalid(format!(
-            "compare {} has an unknown direction or type",
-            instruction.name
-        )))
+        Err(HloError::invalid(format!("compare {} has an unknown direction or type", instruction.name)))
     }
 }
 
@@ -177,10 +164,7 @@ fn parameters(computation: &Computation) -> Result<(), HloError> {
     if numbers.iter().enumerate().all(|(at, &number)| at as i64 == number) {
         Ok(())
     } else {
-        Err(HloError::invalid(format!(
-            "parameters of {} are not numbered from 0",
-            computation.name
-        )))
+        Err(HloError::invalid(format!("parameters of {} are not numbered from 0", computation.name)))
     }
 }
 
@@ -196,19 +180,12 @@ fn schedule(module: &HloModule) -> Result<(), HloError> {
         .filter(|i| i.opcode == Opcode::Fusion)
         .flat_map(|i| i.called.iter().copied())
         .collect();
-    let threads: HashSet<&str> = module
-        .computations
-        .iter()
-        .filter(|c| c.schedule.is_some())
-        .map(|c| &*c.execution_thread)
-        .collect();
+    let threads: HashSet<&str> =
+        module.computations.iter().filter(|c| c.schedule.is_some()).map(|c| &*c.execution_thread).collect();
     for (at, computation) in module.computations.iter().enumerate() {
         let must = threads.contains(&*computation.execution_thread) && !fused.contains(&(at as u32));
         if must && computation.schedule.is_none() {
-            return Err(HloError::invalid(format!(
-                "computation {} is not scheduled",
-                computation.name
-            )));
+            return Err(HloError::invalid(format!("computation {} is not scheduled", computation.name)));
         }
     }
     Ok(())
@@ -226,12 +203,8 @@ mod tests {
 
     fn check(dims: &[i64], rank: usize, expect: bool) {
         let dims_of = smallvec::SmallVec::from_elem(2, rank);
-        let array = ArrayShape {
-            element: PrimitiveType::F32,
-            dims: dims_of,
-            dynamic: [].as_slice().into(),
-            layout: None,
-        };
+        let array =
+            ArrayShape { element: PrimitiveType::F32, dims: dims_of, dynamic: [].as_slice().into(), layout: None };
         assert_eq!(is_permutation(dims, &Shape::Array(array)), expect, "{dims:?}");
     }
 

@@ -14,13 +14,8 @@ struct Schema(&'static [(u32, Schema)]);
 const FLAT: Schema = Schema(&[]);
 
 /// `BufferAssignmentProto`: buffers, aliases, allocations, heap traces.
-const BUFFER_ASSIGNMENT: Schema = Schema(&[
-    (1, Schema(&[(3, FLAT)])),
-    (2, FLAT),
-    (3, Schema(&[(9, FLAT)])),
-    (4, Schema(&[(1, FLAT)])),
-    (5, FLAT),
-]);
+const BUFFER_ASSIGNMENT: Schema =
+    Schema(&[(1, Schema(&[(3, FLAT)])), (2, FLAT), (3, Schema(&[(9, FLAT)])), (4, Schema(&[(1, FLAT)])), (5, FLAT)]);
 
 /// The fields of `HloModuleProto` that only printing of whole modules reads.
 const MODULE_REST: Schema = Schema(&[

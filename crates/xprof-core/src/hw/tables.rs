@@ -13,10 +13,7 @@ pub struct NvidiaRates {
 }
 
 const fn nvidia(major: u32, minor: u32, flops_per_cycle: u32) -> NvidiaRates {
-    NvidiaRates {
-        capability: (major, minor),
-        flops_per_cycle,
-    }
+    NvidiaRates { capability: (major, minor), flops_per_cycle }
 }
 
 /// Ascending by capability. The tensor-core rate counts from 7.0 on.
@@ -77,35 +74,15 @@ pub struct AmdRates {
 
 /// The known architectures.
 pub const AMD: [AmdRates; 4] = [
-    AmdRates {
-        arch: "gfx908",
-        flops_per_cycle: 1024,
-        shared_bytes_per_cycle: 128,
-    },
-    AmdRates {
-        arch: "gfx90a",
-        flops_per_cycle: 1024,
-        shared_bytes_per_cycle: 128,
-    },
-    AmdRates {
-        arch: "gfx942",
-        flops_per_cycle: 2048,
-        shared_bytes_per_cycle: 128,
-    },
-    AmdRates {
-        arch: "gfx950",
-        flops_per_cycle: 4096,
-        shared_bytes_per_cycle: 256,
-    },
+    AmdRates { arch: "gfx908", flops_per_cycle: 1024, shared_bytes_per_cycle: 128 },
+    AmdRates { arch: "gfx90a", flops_per_cycle: 1024, shared_bytes_per_cycle: 128 },
+    AmdRates { arch: "gfx942", flops_per_cycle: 2048, shared_bytes_per_cycle: 128 },
+    AmdRates { arch: "gfx950", flops_per_cycle: 4096, shared_bytes_per_cycle: 256 },
 ];
 
 /// The rates of an architecture; an unknown one does nothing but moves data.
 pub fn amd_rates(arch: Option<&str>) -> AmdRates {
-    let unknown = AmdRates {
-        arch: "",
-        flops_per_cycle: 0,
-        shared_bytes_per_cycle: 128,
-    };
+    let unknown = AmdRates { arch: "", flops_per_cycle: 0, shared_bytes_per_cycle: 128 };
     AMD.into_iter().find(|r| arch == Some(r.arch)).unwrap_or(unknown)
 }
 

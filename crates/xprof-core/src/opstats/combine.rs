@@ -53,10 +53,7 @@ pub fn combine(hosts: &[&OpStats]) -> OpStats {
 /// Adds what needs no more than the fields of one host.
 fn append_host(whole: &mut OpStats, host_idx: usize, host: &OpStats) {
     for (id, details) in &host.core_id_to_details {
-        whole
-            .core_id_to_details
-            .entry(global_core_id(host_idx, *id))
-            .or_insert_with(|| details.clone());
+        whole.core_id_to_details.entry(global_core_id(host_idx, *id)).or_insert_with(|| details.clone());
     }
     for (id, name) in &host.program_id_to_name_map {
         whole.program_id_to_name_map.entry(*id).or_insert_with(|| name.clone());
@@ -73,10 +70,7 @@ fn append_host(whole: &mut OpStats, host_idx: usize, host: &OpStats) {
         to.errors.extend_from_slice(&from.errors);
     }
     if let (Some(to), Some(from)) = (&mut whole.source_stats, &host.source_stats) {
-        let files = from
-            .file_name_to_metrics
-            .iter()
-            .map(|(file, metrics)| (file.clone(), metrics.clone()));
+        let files = from.file_name_to_metrics.iter().map(|(file, metrics)| (file.clone(), metrics.clone()));
         to.file_name_to_metrics.extend(files);
     }
 }
@@ -110,17 +104,13 @@ fn combine_steps(hosts: &[&OpStats]) -> (StepDatabaseResult, OpMetricsDb) {
     let mut all_steps_db = OpMetricsDbCombiner::new();
     let mut step_db = StepDatabaseResult {
         empty_intersect: common.is_contradiction,
-        use_incomplete_step: hosts
-            .iter()
-            .any(|h| h.step_db.as_ref().is_some_and(|db| db.use_incomplete_step)),
+        use_incomplete_step: hosts.iter().any(|h| h.step_db.as_ref().is_some_and(|db| db.use_incomplete_step)),
         ..StepDatabaseResult::default()
     };
     for i in 0..common.n_steps {
         let parts = members.iter().zip(&common.first_step_idx);
         let parts = parts.filter_map(|((host_idx, steps), first)| Some((*host_idx, steps.get(first + i)?)));
-        step_db
-            .step_sequence
-            .push(combine_step(i as u32, parts, &mut all_steps_db));
+        step_db.step_sequence.push(combine_step(i as u32, parts, &mut all_steps_db));
     }
     (step_db, all_steps_db.finish())
 }
@@ -131,10 +121,7 @@ fn combine_step<'a>(
     parts: impl Iterator<Item = (usize, &'a PerCoreStepInfo)>,
     all_steps_db: &mut OpMetricsDbCombiner,
 ) -> PerCoreStepInfo {
-    let mut step = PerCoreStepInfo {
-        step_num,
-        ..PerCoreStepInfo::default()
-    };
+    let mut step = PerCoreStepInfo { step_num, ..PerCoreStepInfo::default() };
     let mut step_db = OpMetricsDbCombiner::new();
     let no_ops = OpMetricsDb::default();
     for (host_idx, part) in parts {
@@ -143,14 +130,10 @@ fn combine_step<'a>(
             entry.or_insert_with(|| info.clone()).step_num = step_num;
         }
         for (core, db) in &part.all_reduce_db_per_core {
-            step.all_reduce_db_per_core
-                .entry(global_core_id(host_idx, *core))
-                .or_insert_with(|| db.clone());
+            step.all_reduce_db_per_core.entry(global_core_id(host_idx, *core)).or_insert_with(|| db.clone());
         }
         for (core, replica) in &part.core_id_to_replica_id_map {
-            step.core_id_to_replica_id_map
-                .entry(global_core_id(host_idx, *core))
-                .or_insert(*replica);
+            step.core_id_to_replica_id_map.entry(global_core_id(host_idx, *core)).or_insert(*replica);
         }
         // An absent table is merged like an empty one, for merging leaves a trace of itself.
         let db = part.hlo_metrics_db.as_ref().unwrap_or(&no_ops);
@@ -172,9 +155,7 @@ fn combine_perf_envs(hosts: &[&OpStats]) -> PerfEnv {
             whole.ridge_point = env.ridge_point;
         }
         if whole.peak_bws_giga_bytes_per_second.is_empty() {
-            whole
-                .peak_bws_giga_bytes_per_second
-                .clone_from(&env.peak_bws_giga_bytes_per_second);
+            whole.peak_bws_giga_bytes_per_second.clone_from(&env.peak_bws_giga_bytes_per_second);
         }
     }
     whole
@@ -203,10 +184,7 @@ fn combine_serving_latencies(hosts: &[&OpStats]) -> Option<DisaggregatedServingL
     if n_steps <= 0 {
         return None;
     }
-    let mut whole = DisaggregatedServingLatency {
-        num_decode_steps: n_steps,
-        ..Default::default()
-    };
+    let mut whole = DisaggregatedServingLatency { num_decode_steps: n_steps, ..Default::default() };
     whole.decode_step_time_us.get_or_insert_default().avg = total_us / n_steps as f64;
     Some(whole)
 }
@@ -252,22 +230,14 @@ mod tests {
                 .map(|core| {
                     (
                         core,
-                        StepInfoResult {
-                            step_num: 40,
-                            begin_ps: *begin_ps,
-                            duration_ps: 1000,
-                            ..Default::default()
-                        },
+                        StepInfoResult { step_num: 40, begin_ps: *begin_ps, duration_ps: 1000, ..Default::default() },
                     )
                 })
                 .into(),
             ..PerCoreStepInfo::default()
         };
         OpStats {
-            step_db: Some(StepDatabaseResult {
-                step_sequence: steps.iter().map(step).collect(),
-                ..Default::default()
-            }),
+            step_db: Some(StepDatabaseResult { step_sequence: steps.iter().map(step).collect(), ..Default::default() }),
             run_environment: Some(RunEnvironment {
                 hostnames: [(name.to_owned(), true)].into(),
                 device_type: device_type.into(),
@@ -294,10 +264,7 @@ mod tests {
         assert_eq!(got, steps);
         assert_eq!(whole.core_id_to_details.keys().copied().collect::<Vec<_>>(), details);
         let environment = whole.run_environment.clone().unwrap_or_default();
-        assert_eq!(
-            (environment.device_type.as_str(), environment.device_core_count),
-            (device_type, n_cores)
-        );
+        assert_eq!((environment.device_type.as_str(), environment.device_core_count), (device_type, n_cores));
         whole
     }
 
@@ -311,12 +278,7 @@ mod tests {
         let counters = whole.performance_counter_result.unwrap_or_default();
         assert_eq!(counters.matrix_unit_utilization_percent, 22.0 / 3.0);
         let steps = whole.step_db.unwrap_or_default().step_sequence;
-        assert!(
-            steps
-                .iter()
-                .zip(0..)
-                .all(|(s, i)| s.step_num == i && s.step_info_per_core[&3].step_num == i)
-        );
+        assert!(steps.iter().zip(0..).all(|(s, i)| s.step_num == i && s.step_info_per_core[&3].step_num == i));
     }
 
     #[test]

@@ -48,11 +48,7 @@ pub fn regroup(device: &OpMetricsDb, idle: Idle) -> OpMetricsDb {
         let rows = &mut groups.metrics_db;
         let idx = *index.entry(name).or_insert_with(|| {
             let category = if op_type.is_empty() { "Unknown" } else { op_type };
-            rows.push(OpMetrics {
-                name: name.to_owned(),
-                category: category.to_owned(),
-                ..OpMetrics::default()
-            });
+            rows.push(OpMetrics { name: name.to_owned(), category: category.to_owned(), ..OpMetrics::default() });
             rows.len() - 1
         });
         add(&mut rows[idx], op);
@@ -99,13 +95,7 @@ mod tests {
             metrics_db: vec![
                 op("fusion.1", "loop fusion", "jit(f)/jit(main)/dot_general:", 3, 10),
                 op("IDLE", "IDLE", "", 0, 50),
-                op(
-                    "fusion.2",
-                    "loop fusion",
-                    "jit(f)/jit(main)/dot_general:dot_general",
-                    2,
-                    5,
-                ),
+                op("fusion.2", "loop fusion", "jit(f)/jit(main)/dot_general:dot_general", 2, 5),
                 op("copy", "copy", "", 1, 1),
             ],
             total_time_ps: 66,
@@ -124,11 +114,7 @@ mod tests {
     #[test]
     fn regroups_by_provenance() {
         let dot = ("jit(f)/jit(main)/dot_general", "dot_general", 3, 15);
-        check(
-            Idle::Include,
-            &[dot, ("IDLE", "IDLE", 0, 50), ("copy", "Unknown", 1, 1)],
-            66,
-        );
+        check(Idle::Include, &[dot, ("IDLE", "IDLE", 0, 50), ("copy", "Unknown", 1, 1)], 66);
         check(Idle::Exclude, &[dot, ("copy", "Unknown", 1, 1)], 16);
     }
 }

@@ -38,11 +38,8 @@ mod tests {
     #[test]
     fn prefers_the_reported_kind() {
         let check = |device_type: &str, kind: HardwareType, expected| {
-            let environment = RunEnvironment {
-                device_type: device_type.into(),
-                hardware_type: kind as i32,
-                ..Default::default()
-            };
+            let environment =
+                RunEnvironment { device_type: device_type.into(), hardware_type: kind as i32, ..Default::default() };
             assert_eq!(hardware(&environment), expected);
         };
         check("TPU v5", HardwareType::UnknownHardware, HardwareType::Tpu);

@@ -73,31 +73,19 @@ pub fn requests(host: &Prepared) -> InferenceRequests {
     for line in &plane.lines {
         builder.add_line(plane, line, &roles);
     }
-    for device in host
-        .space
-        .planes
-        .iter()
-        .filter(|p| planes::tensor_core(&p.name).is_some())
-    {
+    for device in host.space.planes.iter().filter(|p| planes::tensor_core(&p.name).is_some()) {
         for line in device.lines.iter().filter(|l| l.name == XLA_MODULES) {
             builder.add_modules(device, line);
         }
     }
-    let mut requests: Vec<InferenceRequest> = groups
-        .iter()
-        .filter_map(|group| builder.request(*group, host))
-        .collect();
+    let mut requests: Vec<InferenceRequest> = groups.iter().filter_map(|group| builder.request(*group, host)).collect();
     requests.sort_by_key(|r| (r.start_ps, r.end_ps));
     InferenceRequests { requests }
 }
 
 /// The role of each row of a plane's metadata.
 fn roles_of(plane: &Plane) -> Vec<Option<Role>> {
-    plane
-        .event_metadata
-        .iter()
-        .map(|metadata| Role::of_name(&metadata.name))
-        .collect()
+    plane.event_metadata.iter().map(|metadata| Role::of_name(&metadata.name)).collect()
 }
 
 /// The groups that are requests, each once.
@@ -126,10 +114,7 @@ fn request_groups(plane: &Plane, roles: &[Option<Role>]) -> Vec<i64> {
         }
     }
     // The first kind of request that occurs at all is the one that counts, beside what the user's own code marks.
-    let mut groups = by_rank
-        .into_iter()
-        .find(|groups| !groups.is_empty())
-        .unwrap_or_default();
+    let mut groups = by_rank.into_iter().find(|groups| !groups.is_empty()).unwrap_or_default();
     groups.extend(user_roots);
     groups.retain(|group| !batches.contains(group));
     groups.sort_unstable();
@@ -186,11 +171,7 @@ impl Builder {
     fn add_modules(&mut self, plane: &Plane, line: &Line) {
         for event in line.events(plane) {
             if let Some(group) = event.group_id() {
-                self.add_work(
-                    group,
-                    Work::DeviceCompute,
-                    Timespan::new(event.begin_ps(), event.duration_ps()),
-                );
+                self.add_work(group, Work::DeviceCompute, Timespan::new(event.begin_ps(), event.duration_ps()));
             }
         }
     }
@@ -213,13 +194,7 @@ impl Builder {
             work.extend(self.work.get(&child).into_iter().flatten());
         }
         let [write_to_device_ps, read_from_device_ps, device_time_ps] = exclusive_times(&work);
-        Some(InferenceRequest {
-            start_ps,
-            end_ps,
-            device_time_ps,
-            read_from_device_ps,
-            write_to_device_ps,
-        })
+        Some(InferenceRequest { start_ps, end_ps, device_time_ps, read_from_device_ps, write_to_device_ps })
     }
 }
 
@@ -254,10 +229,7 @@ mod tests {
     use super::*;
 
     fn check(work: &[(Work, u64, u64)], expected: [u64; 3]) {
-        let work: Vec<_> = work
-            .iter()
-            .map(|(kind, begin, end)| (*kind, Timespan::new(*begin, end - begin)))
-            .collect();
+        let work: Vec<_> = work.iter().map(|(kind, begin, end)| (*kind, Timespan::new(*begin, end - begin))).collect();
         assert_eq!(exclusive_times(&work), expected);
     }
 
@@ -265,29 +237,11 @@ mod tests {
     fn gives_each_instant_to_one_kind_of_work() {
         check(&[], [0, 0, 0]);
         check(
-            &[
-                (Work::WriteToDevice, 0, 10),
-                (Work::DeviceCompute, 5, 20),
-                (Work::ReadFromDevice, 15, 30),
-            ],
+            &[(Work::WriteToDevice, 0, 10), (Work::DeviceCompute, 5, 20), (Work::ReadFromDevice, 15, 30)],
             [5, 10, 15],
         );
-        check(
-            &[
-                (Work::DeviceCompute, 0, 10),
-                (Work::DeviceCompute, 5, 12),
-                (Work::WriteToDevice, 3, 4),
-            ],
-            [0, 0, 12],
-        );
-        check(
-            &[
-                (Work::WriteToDevice, 4, 4),
-                (Work::ReadFromDevice, 4, 6),
-                (Work::DeviceCompute, 9, 9),
-            ],
-            [0, 2, 0],
-        );
+        check(&[(Work::DeviceCompute, 0, 10), (Work::DeviceCompute, 5, 12), (Work::WriteToDevice, 3, 4)], [0, 0, 12]);
+        check(&[(Work::WriteToDevice, 4, 4), (Work::ReadFromDevice, 4, 6), (Work::DeviceCompute, 9, 9)], [0, 2, 0]);
     }
 
     #[test]

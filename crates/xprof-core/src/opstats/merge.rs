@@ -46,10 +46,7 @@ impl OpMetricsDbCombiner {
     pub fn merge_totals(&mut self, source: &OpMetricsDb) {
         let db = &mut self.db;
         for (sum, part) in [
-            (
-                &mut db.total_host_infeed_enq_duration_ps,
-                source.total_host_infeed_enq_duration_ps,
-            ),
+            (&mut db.total_host_infeed_enq_duration_ps, source.total_host_infeed_enq_duration_ps),
             (
                 &mut db.total_host_infeed_enq_start_timestamp_ps_diff,
                 source.total_host_infeed_enq_start_timestamp_ps_diff,
@@ -59,23 +56,14 @@ impl OpMetricsDbCombiner {
             (&mut db.idle_time_ps, source.idle_time_ps),
             (&mut db.busy_time_ps, source.busy_time_ps),
             (&mut db.normalized_total_op_time_ps, source.normalized_total_op_time_ps),
-            (
-                &mut db.busy_time_high_confidence_ps,
-                source.busy_time_high_confidence_ps,
-            ),
-            (
-                &mut db.idle_time_high_confidence_ps,
-                source.idle_time_high_confidence_ps,
-            ),
+            (&mut db.busy_time_high_confidence_ps, source.busy_time_high_confidence_ps),
+            (&mut db.idle_time_high_confidence_ps, source.idle_time_high_confidence_ps),
         ] {
             *sum = sum.wrapping_add(part);
         }
         // The message is there after any merge, even if it is empty.
         let precision = db.precision_stats.get_or_insert_default();
-        let PrecisionStats {
-            compute_16bit_ps,
-            compute_32bit_ps,
-        } = source.precision_stats.unwrap_or_default();
+        let PrecisionStats { compute_16bit_ps, compute_32bit_ps } = source.precision_stats.unwrap_or_default();
         precision.compute_16bit_ps = precision.compute_16bit_ps.wrapping_add(compute_16bit_ps);
         precision.compute_32bit_ps = precision.compute_32bit_ps.wrapping_add(compute_32bit_ps);
     }
@@ -98,20 +86,13 @@ impl OpMetricsDbCombiner {
         let entry = self.rows.entry(
             hash,
             |idx| rows[*idx].hlo_module_id == hlo_module_id && rows[*idx].name == name,
-            |idx| {
-                self.hasher
-                    .hash_one((rows[*idx].hlo_module_id, rows[*idx].name.as_str()))
-            },
+            |idx| self.hasher.hash_one((rows[*idx].hlo_module_id, rows[*idx].name.as_str())),
         );
         let idx = match entry {
             hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
             hashbrown::hash_table::Entry::Vacant(place) => {
                 let idx = *place.insert(rows.len()).get();
-                rows.push(OpMetrics {
-                    hlo_module_id,
-                    name: name.to_owned(),
-                    ..OpMetrics::default()
-                });
+                rows.push(OpMetrics { hlo_module_id, name: name.to_owned(), ..OpMetrics::default() });
                 idx
             }
         };
@@ -160,11 +141,7 @@ fn copy_metadata(row: &mut OpMetrics, source: &OpMetrics) {
 }
 
 fn add_numbers(row: &mut OpMetrics, source: &OpMetrics) {
-    row.min_time_ps = if row.occurrences == 0 {
-        source.min_time_ps
-    } else {
-        row.min_time_ps.min(source.min_time_ps)
-    };
+    row.min_time_ps = if row.occurrences == 0 { source.min_time_ps } else { row.min_time_ps.min(source.min_time_ps) };
     row.occurrences = row.occurrences.wrapping_add(source.occurrences);
     row.is_eager |= source.is_eager;
     row.autotuned |= source.autotuned;
@@ -213,11 +190,7 @@ mod tests {
             min_time_ps: time_ps,
             num_cores: 1,
             computation_primitive_size: 8,
-            memory_accessed_breakdown: vec![MemoryAccessed {
-                operation_type: 1,
-                memory_space: 1,
-                bytes_accessed: 4,
-            }],
+            memory_accessed_breakdown: vec![MemoryAccessed { operation_type: 1, memory_space: 1, bytes_accessed: 4 }],
             ..OpMetrics::default()
         }
     }
@@ -225,13 +198,7 @@ mod tests {
     fn check(tables: &[Vec<OpMetrics>], num_cores: NumCores, expected: &[(u64, &str, u64, u64, u32)]) -> OpMetricsDb {
         let mut combiner = OpMetricsDbCombiner::new();
         for rows in tables {
-            combiner.merge(
-                &OpMetricsDb {
-                    metrics_db: rows.clone(),
-                    ..OpMetricsDb::default()
-                },
-                num_cores,
-            );
+            combiner.merge(&OpMetricsDb { metrics_db: rows.clone(), ..OpMetricsDb::default() }, num_cores);
         }
         let db = combiner.finish();
         let got: Vec<_> = db
@@ -245,31 +212,16 @@ mod tests {
 
     #[test]
     fn matches_rows_by_program_and_name() {
-        let tables = [
-            vec![row(1, "b", 5), row(1, "a", 7)],
-            vec![row(2, "b", 1), row(1, "b", 3)],
-        ];
-        let db = check(
-            &tables,
-            NumCores::Add,
-            &[(1, "b", 8, 3, 2), (1, "a", 7, 7, 1), (2, "b", 1, 1, 1)],
-        );
+        let tables = [vec![row(1, "b", 5), row(1, "a", 7)], vec![row(2, "b", 1), row(1, "b", 3)]];
+        let db = check(&tables, NumCores::Add, &[(1, "b", 8, 3, 2), (1, "a", 7, 7, 1), (2, "b", 1, 1, 1)]);
         assert_eq!(db.metrics_db[0].memory_accessed_breakdown[0].bytes_accessed, 8);
         assert_eq!(db.metrics_db[0].computation_primitive_size, 0);
         assert_eq!(db.precision_stats, Some(PrecisionStats::default()));
-        check(
-            &tables,
-            NumCores::Ignore,
-            &[(1, "b", 8, 3, 0), (1, "a", 7, 7, 0), (2, "b", 1, 1, 0)],
-        );
+        check(&tables, NumCores::Ignore, &[(1, "b", 8, 3, 0), (1, "a", 7, 7, 0), (2, "b", 1, 1, 0)]);
     }
 
     #[test]
     fn wraps_hostile_sums() {
-        check(
-            &[vec![row(1, "a", u64::MAX)], vec![row(1, "a", 2)]],
-            NumCores::Add,
-            &[(1, "a", 1, 2, 2)],
-        );
+        check(&[vec![row(1, "a", u64::MAX)], vec![row(1, "a", 2)]], NumCores::Add, &[(1, "a", 1, 2, 2)]);
     }
 }

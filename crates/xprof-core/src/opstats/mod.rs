@@ -43,10 +43,7 @@ impl Artifact for HostStats {
     }
 
     fn decode(bytes: Bytes) -> Result<Self> {
-        let bad = |e: prost::DecodeError| Error::BadArtifact {
-            artifact: Self::KIND,
-            reason: e.to_string(),
-        };
+        let bad = |e: prost::DecodeError| Error::BadArtifact { artifact: Self::KIND, reason: e.to_string() };
         v1::HostStats::decode(bytes).map(Self).map_err(bad)
     }
 
@@ -89,33 +86,16 @@ pub fn reduce(mut parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, diag: 
     if parts.len() == 1
         && let Some(part) = parts.pop()
     {
-        let mut run = RunStats {
-            stats: part.artifact,
-            n_edge_steps: 0,
-        };
+        let mut run = RunStats { stats: part.artifact, n_edge_steps: 0 };
         run.n_edge_steps = usize::from(edge_steps == EdgeSteps::Drop && !run.is_tpu() && run.steps().len() > 5);
         return Ok(run);
     }
     let empty = OpStats::default();
-    let hosts: Vec<&OpStats> = parts
-        .iter()
-        .map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty))
-        .collect();
-    let requests = parts
-        .iter()
-        .flat_map(|p| p.artifact.0.inference.iter().flat_map(|i| &i.requests))
-        .copied();
-    let inference = v1::InferenceRequests {
-        requests: requests.collect(),
-    };
-    let stats = v1::HostStats {
-        op_stats: Some(combine::combine(&hosts)),
-        inference: Some(inference),
-    };
-    Ok(RunStats {
-        stats: Arc::new(HostStats(stats)),
-        n_edge_steps: 0,
-    })
+    let hosts: Vec<&OpStats> = parts.iter().map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty)).collect();
+    let requests = parts.iter().flat_map(|p| p.artifact.0.inference.iter().flat_map(|i| &i.requests)).copied();
+    let inference = v1::InferenceRequests { requests: requests.collect() };
+    let stats = v1::HostStats { op_stats: Some(combine::combine(&hosts)), inference: Some(inference) };
+    Ok(RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 })
 }
 
 // What is absent reads as empty.
@@ -134,8 +114,7 @@ impl RunStats {
     /// The steps to show, in order.
     pub fn steps(&self) -> &[PerCoreStepInfo] {
         let all = &self.step_db().step_sequence;
-        all.get(self.n_edge_steps..all.len().saturating_sub(self.n_edge_steps))
-            .unwrap_or_default()
+        all.get(self.n_edge_steps..all.len().saturating_sub(self.n_edge_steps)).unwrap_or_default()
     }
 
     /// What is known of the steps beside the steps.
@@ -180,33 +159,18 @@ pub(crate) mod tests {
 
     /// The run of a single host with these statistics.
     pub(crate) fn run_of(op_stats: OpStats) -> RunStats {
-        let stats = v1::HostStats {
-            op_stats: Some(op_stats),
-            inference: None,
-        };
-        RunStats {
-            stats: Arc::new(HostStats(stats)),
-            n_edge_steps: 0,
-        }
+        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
+        RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 }
     }
 
     /// The run of a single host that served these requests.
     pub(crate) fn run_with_requests(requests: Vec<InferenceRequest>, is_training: bool) -> RunStats {
-        let run_environment = Some(RunEnvironment {
-            is_training,
-            ..RunEnvironment::default()
-        });
+        let run_environment = Some(RunEnvironment { is_training, ..RunEnvironment::default() });
         let stats = v1::HostStats {
-            op_stats: Some(OpStats {
-                run_environment,
-                ..OpStats::default()
-            }),
+            op_stats: Some(OpStats { run_environment, ..OpStats::default() }),
             inference: Some(v1::InferenceRequests { requests }),
         };
-        RunStats {
-            stats: Arc::new(HostStats(stats)),
-            n_edge_steps: 0,
-        }
+        RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 }
     }
 
     fn part(n_steps: usize, is_tpu: bool) -> HostPart<HostStats> {
@@ -219,14 +183,8 @@ pub(crate) mod tests {
             hlo_metrics_db_complete_steps_only: is_tpu.then(OpMetricsDb::default),
             ..OpStats::default()
         };
-        let stats = v1::HostStats {
-            op_stats: Some(op_stats),
-            inference: None,
-        };
-        HostPart {
-            host: "h".into(),
-            artifact: Arc::new(HostStats(stats)),
-        }
+        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
+        HostPart { host: "h".into(), artifact: Arc::new(HostStats(stats)) }
     }
 
     fn check(parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, expected: usize) {

@@ -50,11 +50,7 @@ pub fn gibibytes_per_second(bytes: f64, ns: f64) -> f64 {
 
 /// A share of 1 or of 100 as people read it: one decimal and `%`; negative numbers stand for "unknown".
 pub fn percent_text(percent: f64) -> String {
-    if percent < 0.0 {
-        "unknown".into()
-    } else {
-        number::fixed(percent, 1) + "%"
-    }
+    if percent < 0.0 { "unknown".into() } else { number::fixed(percent, 1) + "%" }
 }
 
 /// Six significant digits.
@@ -75,13 +71,7 @@ pub struct Stat {
 impl Default for Stat {
     fn default() -> Self {
         // parity: the reference's maximum begins at the smallest positive double, so it stays there if all numbers are 0.
-        Self {
-            count: 0,
-            sum: 0.0,
-            sum_of_squares: 0.0,
-            min: f64::MAX,
-            max: f64::MIN_POSITIVE,
-        }
+        Self { count: 0, sum: 0.0, sum_of_squares: 0.0, min: f64::MAX, max: f64::MIN_POSITIVE }
     }
 }
 
@@ -126,11 +116,7 @@ impl Stat {
 
     /// The mean, 0 of nothing.
     pub fn avg(&self) -> f64 {
-        if self.is_empty() {
-            0.0
-        } else {
-            self.sum / self.count as f64
-        }
+        if self.is_empty() { 0.0 } else { self.sum / self.count as f64 }
     }
 
     /// The sample standard deviation, 0 if all numbers are equal or there are none.
@@ -179,10 +165,7 @@ mod tests {
 
     #[test]
     fn writes_texts() {
-        assert_eq!(
-            (percent_text(13.36), percent_text(-1.0)),
-            ("13.4%".to_owned(), "unknown".to_owned())
-        );
+        assert_eq!((percent_text(13.36), percent_text(-1.0)), ("13.4%".to_owned(), "unknown".to_owned()));
         assert_eq!(
             [1e6, 2_516_580.0, 1.0 / 600.0, 1000.0, 0.0].map(six_digits),
             ["1e+06", "2.51658e+06", "0.00166667", "1000", "0"]

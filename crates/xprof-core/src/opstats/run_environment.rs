@@ -15,9 +15,7 @@ pub fn combine(hosts: &[&OpStats]) -> RunEnvironment {
 }
 
 fn add(whole: &mut RunEnvironment, host: &RunEnvironment, n_before: usize) {
-    whole
-        .hostnames
-        .extend(host.hostnames.keys().map(|name| (name.clone(), true)));
+    whole.hostnames.extend(host.hostnames.keys().map(|name| (name.clone(), true)));
     whole.task_count = whole.task_count.wrapping_add(host.task_count);
     match host.device_type.as_str() {
         "CPU" if whole.device_type.is_empty() => whole.device_type = "CPU".into(),
@@ -36,14 +34,10 @@ fn add(whole: &mut RunEnvironment, host: &RunEnvironment, n_before: usize) {
     whole.host_trace_level = host.host_trace_level;
     whole.is_training = host.is_training;
     if whole.host_independent_job_info.is_none() {
-        whole.host_independent_job_info = host
-            .host_independent_job_info
-            .clone()
-            .filter(|info| info.profile_duration_ms > 0);
+        whole.host_independent_job_info =
+            host.host_independent_job_info.clone().filter(|info| info.profile_duration_ms > 0);
     }
-    whole
-        .host_dependent_job_info
-        .extend_from_slice(&host.host_dependent_job_info);
+    whole.host_dependent_job_info.extend_from_slice(&host.host_dependent_job_info);
     if let Some(power) = &host.power_metrics {
         add_power(whole.power_metrics.get_or_insert_default(), power, n_before);
     }
@@ -83,10 +77,7 @@ mod tests {
             })
             .collect();
         let whole = combine(&hosts.iter().collect::<Vec<_>>());
-        assert_eq!(
-            (whole.device_type.as_str(), whole.device_core_count),
-            (device_type, device_core_count)
-        );
+        assert_eq!((whole.device_type.as_str(), whole.device_core_count), (device_type, device_core_count));
         assert_eq!((whole.host_count, whole.task_count), (1, device_types.len() as i32));
     }
 

@@ -94,11 +94,7 @@ mod tests {
 
     #[test]
     fn sorts_by_self_time_then_name() {
-        let row = |name: &str, self_time_ps| OpMetrics {
-            name: name.into(),
-            self_time_ps,
-            ..OpMetrics::default()
-        };
+        let row = |name: &str, self_time_ps| OpMetrics { name: name.into(), self_time_ps, ..OpMetrics::default() };
         let rows = [row("b", 1), row("a", 1), row("c", 2)];
         let names: Vec<&str> = by_self_time(&rows).iter().map(|r| r.name.as_str()).collect();
         assert_eq!(names, ["c", "a", "b"]);

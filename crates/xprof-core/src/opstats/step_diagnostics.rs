@@ -36,14 +36,7 @@ pub fn step_warnings(run: &RunStats) -> Vec<String> {
     if db.use_incomplete_step {
         warnings.push(INCOMPLETE_STEP.to_owned());
     } else if run.steps().is_empty() {
-        warnings.push(
-            if db.empty_intersect {
-                EMPTY_INTERSECTION
-            } else {
-                NO_STEP_MARKER
-            }
-            .to_owned(),
-        );
+        warnings.push(if db.empty_intersect { EMPTY_INTERSECTION } else { NO_STEP_MARKER }.to_owned());
     }
     if db.num_steps_dropped > 0 {
         warnings.push(format!("{}{STEPS_DROPPED}", db.num_steps_dropped));
@@ -54,14 +47,8 @@ pub fn step_warnings(run: &RunStats) -> Vec<String> {
 /// The table of messages.
 pub fn table(messages: &Messages) -> DataTable {
     let mut table = DataTable::new();
-    table
-        .column("severity", ColumnType::String, "Severity")
-        .column("message", ColumnType::String, "Message");
-    for (severity, texts) in [
-        ("INFO", &messages.infos),
-        ("WARNING", &messages.warnings),
-        ("ERROR", &messages.errors),
-    ] {
+    table.column("severity", ColumnType::String, "Severity").column("message", ColumnType::String, "Message");
+    for (severity, texts) in [("INFO", &messages.infos), ("WARNING", &messages.warnings), ("ERROR", &messages.errors)] {
         for text in texts {
             table.row([severity.into(), text.clone().into()]);
         }
@@ -76,10 +63,7 @@ mod tests {
     use xprof_proto::tensorflow::profiler::{OpStats, PerCoreStepInfo, StepDatabaseResult};
 
     fn check(step_db: StepDatabaseResult, expected: &[String]) {
-        let run = run_of(OpStats {
-            step_db: Some(step_db),
-            ..OpStats::default()
-        });
+        let run = run_of(OpStats { step_db: Some(step_db), ..OpStats::default() });
         assert_eq!(step_warnings(&run), expected);
     }
 
@@ -87,40 +71,17 @@ mod tests {
     fn warns_about_steps() {
         let db = StepDatabaseResult::default;
         check(db(), &[NO_STEP_MARKER.into()]);
+        check(StepDatabaseResult { empty_intersect: true, ..db() }, &[EMPTY_INTERSECTION.into()]);
         check(
-            StepDatabaseResult {
-                empty_intersect: true,
-                ..db()
-            },
-            &[EMPTY_INTERSECTION.into()],
-        );
-        check(
-            StepDatabaseResult {
-                use_incomplete_step: true,
-                num_steps_dropped: 2,
-                ..db()
-            },
+            StepDatabaseResult { use_incomplete_step: true, num_steps_dropped: 2, ..db() },
             &[INCOMPLETE_STEP.into(), format!("2{STEPS_DROPPED}")],
         );
-        check(
-            StepDatabaseResult {
-                step_sequence: vec![PerCoreStepInfo::default()],
-                ..db()
-            },
-            &[],
-        );
+        check(StepDatabaseResult { step_sequence: vec![PerCoreStepInfo::default()], ..db() }, &[]);
     }
 
     #[test]
     fn orders_messages_by_severity() {
-        let messages = Messages {
-            errors: vec!["e".into()],
-            warnings: vec!["w".into()],
-            infos: vec!["i".into()],
-        };
-        assert_eq!(
-            crate::answer::csv::write(&table(&messages)).lines().nth(1),
-            Some("\"INFO\",\"i\"")
-        );
+        let messages = Messages { errors: vec!["e".into()], warnings: vec!["w".into()], infos: vec!["i".into()] };
+        assert_eq!(crate::answer::csv::write(&table(&messages)).lines().nth(1), Some("\"INFO\",\"i\""));
     }
 }

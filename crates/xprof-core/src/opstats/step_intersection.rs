@@ -31,34 +31,21 @@ struct Span {
 
 /// Intersects the step sequences of several hosts.
 pub fn intersect(hosts: &[&[PerCoreStepInfo]]) -> StepIntersection {
-    let spans: Vec<Vec<Span>> = hosts
-        .iter()
-        .map(|steps| steps.iter().map(step_span).collect())
-        .collect();
+    let spans: Vec<Vec<Span>> = hosts.iter().map(|steps| steps.iter().map(step_span).collect()).collect();
     // The host that saw the least decides; of equal ones the first (`parity:` the reference leaves that to hashing).
     let Some(chief) = (0..spans.len()).min_by_key(|i| hull(spans[*i].iter().copied()).duration_ps) else {
         return StepIntersection::default();
     };
-    let alignments: Vec<Alignment> = spans
-        .iter()
-        .map(|steps| Alignment::best(steps, &spans[chief]))
-        .collect();
+    let alignments: Vec<Alignment> = spans.iter().map(|steps| Alignment::best(steps, &spans[chief])).collect();
     let begin = alignments.iter().map(|a| a.begin_chief).max().unwrap_or(0);
     let end = alignments.iter().map(|a| a.begin_chief + a.count).min().unwrap_or(0);
     if spans[chief].is_empty() || begin >= end {
         let is_contradiction = !spans[chief].is_empty() && begin > end;
-        return StepIntersection {
-            n_steps: 0,
-            first_step_idx: vec![0; hosts.len()],
-            is_contradiction,
-        };
+        return StepIntersection { n_steps: 0, first_step_idx: vec![0; hosts.len()], is_contradiction };
     }
     StepIntersection {
         n_steps: end - begin,
-        first_step_idx: alignments
-            .iter()
-            .map(|a| a.begin_host + begin - a.begin_chief)
-            .collect(),
+        first_step_idx: alignments.iter().map(|a| a.begin_host + begin - a.begin_chief).collect(),
         is_contradiction: false,
     }
 }
@@ -75,11 +62,7 @@ impl Alignment {
     /// The alignment under which paired steps overlap the most.
     fn best(host: &[Span], chief: &[Span]) -> Self {
         if host.is_empty() || chief.is_empty() {
-            return Self {
-                begin_host: 0,
-                begin_chief: 0,
-                count: 0,
-            };
+            return Self { begin_host: 0, begin_chief: 0, count: 0 };
         }
         // overlaps[i] belongs to the offset i - (n - 1) of the chief's index from the host's.
         let n_negative = host.len() - 1;
@@ -87,11 +70,7 @@ impl Alignment {
         let (mut i, mut j) = (0, 0);
         while i < chief.len() && j < host.len() {
             let (a, b) = (chief[i], host[j]);
-            let overlap = if a.duration_ps == 0 || b.duration_ps == 0 {
-                0
-            } else {
-                a.overlap(b)
-            };
+            let overlap = if a.duration_ps == 0 || b.duration_ps == 0 { 0 } else { a.overlap(b) };
             let sum = &mut overlaps[i + n_negative - j];
             *sum = sum.saturating_add(overlap);
             i += usize::from(a.end() <= b.end());
@@ -99,16 +78,10 @@ impl Alignment {
         }
         // Offsets in this order: 0, 1, …, then -1, -2, …; the first of equally good ones wins.
         let offsets = (n_negative..overlaps.len()).chain((0..n_negative).rev());
-        let best = offsets
-            .reduce(|best, i| if overlaps[i] > overlaps[best] { i } else { best })
-            .unwrap_or(n_negative);
+        let best = offsets.reduce(|best, i| if overlaps[i] > overlaps[best] { i } else { best }).unwrap_or(n_negative);
         let begin_host = n_negative.saturating_sub(best);
         let begin_chief = best.saturating_sub(n_negative);
-        Self {
-            begin_host,
-            begin_chief,
-            count: (host.len() - begin_host).min(chief.len() - begin_chief),
-        }
+        Self { begin_host, begin_chief, count: (host.len() - begin_host).min(chief.len() - begin_chief) }
     }
 }
 
@@ -118,34 +91,24 @@ impl Span {
     }
 
     fn overlap(self, other: Self) -> u64 {
-        self.end()
-            .min(other.end())
-            .saturating_sub(self.begin_ps.max(other.begin_ps))
+        self.end().min(other.end()).saturating_sub(self.begin_ps.max(other.begin_ps))
     }
 }
 
 /// The time from the first begin to the last end over all cores.
 fn step_span(step: &PerCoreStepInfo) -> Span {
-    hull(step.step_info_per_core.values().map(|s| Span {
-        begin_ps: s.begin_ps,
-        duration_ps: s.duration_ps,
-    }))
+    hull(step.step_info_per_core.values().map(|s| Span { begin_ps: s.begin_ps, duration_ps: s.duration_ps }))
 }
 
 /// The time that spans cover from end to end. A span at 0 without length counts as absent.
 fn hull(spans: impl Iterator<Item = Span>) -> Span {
-    spans
-        .filter(|s| *s != Span::default())
-        .fold(Span::default(), |all, span| {
-            if all == Span::default() {
-                return span;
-            }
-            let begin_ps = all.begin_ps.min(span.begin_ps);
-            Span {
-                begin_ps,
-                duration_ps: all.end().max(span.end()) - begin_ps,
-            }
-        })
+    spans.filter(|s| *s != Span::default()).fold(Span::default(), |all, span| {
+        if all == Span::default() {
+            return span;
+        }
+        let begin_ps = all.begin_ps.min(span.begin_ps);
+        Span { begin_ps, duration_ps: all.end().max(span.end()) - begin_ps }
+    })
 }
 
 #[cfg(test)]
@@ -158,11 +121,7 @@ mod tests {
         let step = |(begin_ps, duration_ps): &(u64, u64)| PerCoreStepInfo {
             step_info_per_core: [(
                 1,
-                StepInfoResult {
-                    begin_ps: *begin_ps,
-                    duration_ps: *duration_ps,
-                    ..StepInfoResult::default()
-                },
+                StepInfoResult { begin_ps: *begin_ps, duration_ps: *duration_ps, ..StepInfoResult::default() },
             )]
             .into(),
             ..PerCoreStepInfo::default()
@@ -170,14 +129,7 @@ mod tests {
         let hosts: Vec<Vec<PerCoreStepInfo>> = hosts.iter().map(|steps| steps.iter().map(step).collect()).collect();
         let hosts: Vec<&[PerCoreStepInfo]> = hosts.iter().map(Vec::as_slice).collect();
         let first_step_idx = first_step_idx.to_vec();
-        assert_eq!(
-            intersect(&hosts),
-            StepIntersection {
-                n_steps,
-                first_step_idx,
-                is_contradiction
-            }
-        );
+        assert_eq!(intersect(&hosts), StepIntersection { n_steps, first_step_idx, is_contradiction });
     }
 
     const FOUR: &[(u64, u64)] = &[(0, 1000), (1000, 1000), (2000, 1000), (3000, 1000)];
@@ -185,12 +137,7 @@ mod tests {
     #[test]
     fn aligns_by_time() {
         check(&[FOUR, FOUR], 4, &[0, 0], false);
-        check(
-            &[FOUR, &[(1000, 1000), (2000, 1000), (3000, 1000), (4000, 1000)]],
-            3,
-            &[1, 0],
-            false,
-        );
+        check(&[FOUR, &[(1000, 1000), (2000, 1000), (3000, 1000), (4000, 1000)]], 3, &[1, 0], false);
         check(&[&[(1000, 1000), (2000, 1000)], FOUR], 2, &[0, 1], false);
     }
 

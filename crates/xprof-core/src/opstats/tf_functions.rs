@@ -33,10 +33,7 @@ pub fn common_compiler(a: i32, b: i32) -> i32 {
 
 /// The share of self time spent in eager and traced calls, in percent.
 pub fn expensive_call_percent(function: &TfFunction) -> f64 {
-    let expensive = [
-        TfFunctionExecutionMode::EagerMode as i32,
-        TfFunctionExecutionMode::TracedMode as i32,
-    ];
+    let expensive = [TfFunctionExecutionMode::EagerMode as i32, TfFunctionExecutionMode::TracedMode as i32];
     let (mut part, mut total) = (0_u64, 0_u64);
     for (mode, metrics) in &function.metrics {
         total = total.wrapping_add(metrics.self_time_ps);
@@ -53,24 +50,10 @@ mod tests {
     use xprof_proto::tensorflow::profiler::TfFunctionMetrics;
 
     fn table(metrics: &[(i32, u64)], total_tracing_count: i64, compiler: i32) -> TfFunctionDb {
-        let metrics = metrics.iter().map(|(mode, ps)| {
-            (
-                *mode,
-                TfFunctionMetrics {
-                    count: 1,
-                    self_time_ps: *ps,
-                },
-            )
-        });
-        let function = TfFunction {
-            metrics: metrics.collect(),
-            total_tracing_count,
-            compiler,
-            ..TfFunction::default()
-        };
-        TfFunctionDb {
-            tf_functions: [("f".to_owned(), function)].into(),
-        }
+        let metrics = metrics.iter().map(|(mode, ps)| (*mode, TfFunctionMetrics { count: 1, self_time_ps: *ps }));
+        let function =
+            TfFunction { metrics: metrics.collect(), total_tracing_count, compiler, ..TfFunction::default() };
+        TfFunctionDb { tf_functions: [("f".to_owned(), function)].into() }
     }
 
     fn check(tables: &[TfFunctionDb], counts: &[u64], tracing: i64, compiler: i32, percent: f64) {
@@ -80,23 +63,14 @@ mod tests {
         }
         let f = &sum.tf_functions["f"];
         assert_eq!(f.metrics.values().map(|m| m.count).collect::<Vec<_>>(), counts);
-        assert_eq!(
-            (f.total_tracing_count, f.compiler, f.expensive_call_percent),
-            (tracing, compiler, percent)
-        );
+        assert_eq!((f.total_tracing_count, f.compiler, f.expensive_call_percent), (tracing, compiler, percent));
     }
 
     #[test]
     fn adds_calls_by_mode() {
         let (a, b) = (table(&[(2, 70), (3, 50)], 4, 3), table(&[(1, 1000), (3, 10)], 2, 1));
         check(std::slice::from_ref(&a), &[1, 1], 4, 3, 100.0 * 70.0 / 120.0);
-        check(
-            &[a.clone(), table(&[(3, 0)], 9, 0)],
-            &[1, 2],
-            9,
-            3,
-            100.0 * 70.0 / 120.0,
-        );
+        check(&[a.clone(), table(&[(3, 0)], 9, 0)], &[1, 2], 9, 3, 100.0 * 70.0 / 120.0);
         check(&[a, b], &[1, 1, 2], 4, 2, 94.690_265_486_725_66);
     }
 }

@@ -113,13 +113,7 @@ const OTHER: &[&str] = &[
 ];
 
 /// Names of TensorFlow's loop operations.
-const LOOPS: [&str; 5] = [
-    "WhileOp-EvalCond",
-    "WhileOp-StartBody",
-    "ForOp",
-    "ParallelForOp",
-    "ForeverOp",
-];
+const LOOPS: [&str; 5] = ["WhileOp-EvalCond", "WhileOp-StartBody", "ForOp", "ParallelForOp", "ForeverOp"];
 
 impl EventType {
     /// The type that a name alone implies.
@@ -161,11 +155,7 @@ impl EventType {
 
 /// The types of all metadata rows of a plane.
 pub fn of_plane(plane: &Plane) -> Vec<EventType> {
-    plane
-        .event_metadata
-        .iter()
-        .map(|m| EventType::of_name(&m.name))
-        .collect()
+    plane.event_metadata.iter().map(|m| EventType::of_name(&m.name)).collect()
 }
 
 /// Whether the plane knows one of TensorFlow's loop operations, whether or not an event is one.

@@ -46,12 +46,7 @@ impl Flow {
 }
 
 /// Stats without which an event has no flow.
-const KINDS: [StatKind; 4] = [
-    StatKind::Flow,
-    StatKind::CorrelationId,
-    StatKind::ProducerId,
-    StatKind::ConsumerId,
-];
+const KINDS: [StatKind; 4] = [StatKind::Flow, StatKind::CorrelationId, StatKind::ProducerId, StatKind::ConsumerId];
 
 /// Computes the flows of the events of one plane.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +62,7 @@ impl PlaneFlows {
     /// For the events of `plane`, which is one of `prepared`'s.
     pub fn new(prepared: &Prepared, plane: &Plane) -> Self {
         let host = prepared.space.hostnames.first().map_or("", |h| h);
-        Self {
-            host: mix_text(host),
-            is_device: planes::is_device(&plane.name),
-            only_own: prepared.already_grouped,
-        }
+        Self { host: mix_text(host), is_device: planes::is_device(&plane.name), only_own: prepared.already_grouped }
     }
 
     /// Whether events of that line may have flows; where not, none needs to be asked.
@@ -85,11 +76,7 @@ impl PlaneFlows {
             return None;
         }
         // Derived events repeat the ids of what they were derived from, which is no link.
-        let linked = if self.only_own || event.line.is_derived() {
-            None
-        } else {
-            self.of_links(event)
-        };
+        let linked = if self.only_own || event.line.is_derived() { None } else { self.of_links(event) };
         linked.or_else(|| own(event))
     }
 
@@ -114,11 +101,7 @@ impl PlaneFlows {
     }
 
     fn flow(&self, direction: u64, context_type: i64, id: u64) -> Flow {
-        let category = if (0..=context::LAST).contains(&context_type) {
-            context_type as u64
-        } else {
-            0
-        };
+        let category = if (0..=context::LAST).contains(&context_type) { context_type as u64 } else { 0 };
         Flow::new(direction, mix_all(&[self.host, category, id]), category)
     }
 }
@@ -128,8 +111,6 @@ fn own(event: &Event<'_>) -> Option<Flow> {
     if !event.line.stat_kinds.contains(StatKind::Flow) {
         return None;
     }
-    let flows = event
-        .stats()
-        .filter(|s| s.kind == Some(StatKind::Flow) && s.value.is_int());
+    let flows = event.stats().filter(|s| s.kind == Some(StatKind::Flow) && s.value.is_int());
     flows.last().map(|s| Flow(s.value.int_or_uint()))
 }

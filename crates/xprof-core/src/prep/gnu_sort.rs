@@ -149,10 +149,7 @@ mod tests {
     fn many_equal_elements_are_reversed_around_the_pivot() {
         let mut keys = [0; 21];
         keys[20] = 1;
-        check(
-            &keys,
-            &[1, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 0, 20],
-        );
+        check(&keys, &[1, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 0, 20]);
     }
 
     #[test]

@@ -42,10 +42,7 @@ mod tests {
     #[test]
     fn the_last_parentheses_hold_the_id() {
         assert_eq!(program_id("jit_f(12)"), Some(12));
-        assert_eq!(
-            program_id("jit_f(1)(9646411105960254074)"),
-            Some(9_646_411_105_960_254_074_u64 as i64)
-        );
+        assert_eq!(program_id("jit_f(1)(9646411105960254074)"), Some(9_646_411_105_960_254_074_u64 as i64));
         assert_eq!(program_id("jit_f(x)"), None);
         assert_eq!(program_id("jit_f()"), None);
         assert_eq!(program_id("jit_f(3) "), None);

@@ -45,11 +45,7 @@ impl Memo {
         if let Some(value) = find(&slots) {
             return Ok(value);
         }
-        slots.push(Slot {
-            kind: TypeId::of::<T>(),
-            any: made.clone(),
-            memoized: made.clone(),
-        });
+        slots.push(Slot { kind: TypeId::of::<T>(), any: made.clone(), memoized: made.clone() });
         Ok(made)
     }
 

@@ -215,23 +215,11 @@ fn mask_run_id(out: &mut Stats, event: &Event<'_>) {
 }
 
 fn produce(out: &mut Stats, event: &Event<'_>, context_type: i64, id: Option<u64>) {
-    link(
-        out,
-        event,
-        [StatKind::ProducerType, StatKind::ProducerId],
-        context_type,
-        id,
-    );
+    link(out, event, [StatKind::ProducerType, StatKind::ProducerId], context_type, id);
 }
 
 fn consume(out: &mut Stats, event: &Event<'_>, context_type: i64, id: Option<u64>) {
-    link(
-        out,
-        event,
-        [StatKind::ConsumerType, StatKind::ConsumerId],
-        context_type,
-        id,
-    );
+    link(out, event, [StatKind::ConsumerType, StatKind::ConsumerId], context_type, id);
 }
 
 fn link(out: &mut Stats, event: &Event<'_>, kinds: [StatKind; 2], context_type: i64, id: Option<u64>) {

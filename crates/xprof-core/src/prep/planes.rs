@@ -22,9 +22,7 @@ pub fn is_host(name: &str) -> bool {
 /// Whether the plane belongs to a device; some planes belong to neither host nor device.
 pub fn is_device(name: &str) -> bool {
     !is_host(name)
-        && ["/device", "#Chip", names::CUSTOM_PREFIX, "/custom:"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        && ["/device", "#Chip", names::CUSTOM_PREFIX, "/custom:"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether the plane is of a TPU, whatever part of it.
@@ -41,10 +39,7 @@ pub fn is_gpu(name: &str) -> bool {
 /// `parity:` the reference's pattern allows no digits at all; such a plane has number 0.
 pub fn tensor_core(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(names::TPU_PREFIX)?;
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().unwrap_or(0))
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().unwrap_or(0))
 }
 
 /// The number of the SparseCore that the plane describes, if it describes one:

@@ -17,10 +17,7 @@ impl Timespan {
 
     /// A span between two points; of duration 0 if they are in the wrong order.
     pub fn between(begin_ps: u64, end_ps: u64) -> Self {
-        Self {
-            begin_ps,
-            duration_ps: end_ps.saturating_sub(begin_ps),
-        }
+        Self { begin_ps, duration_ps: end_ps.saturating_sub(begin_ps) }
     }
 
     /// The end, with 64-bit wrap-around.
@@ -50,11 +47,7 @@ impl Timespan {
 
     /// How long the two overlap, 0 if they do not.
     pub fn overlapped_ps(self, other: Self) -> u64 {
-        if self.overlaps(other) {
-            self.end_ps().min(other.end_ps()) - self.begin_ps.max(other.begin_ps)
-        } else {
-            0
-        }
+        if self.overlaps(other) { self.end_ps().min(other.end_ps()) - self.begin_ps.max(other.begin_ps) } else { 0 }
     }
 
     /// Grows to include `other`; an empty `other` changes nothing, an empty self becomes `other`.

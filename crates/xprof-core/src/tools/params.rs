@@ -47,13 +47,7 @@ impl Params {
 
     /// The parameters among `names`, for map jobs.
     pub fn only(&self, names: &[&str]) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|(k, _)| names.contains(&k.as_str()))
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect(),
-        )
+        Self(self.0.iter().filter(|(k, _)| names.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     /// Name and value, sorted by name.
@@ -78,16 +72,8 @@ mod tests {
 
     #[test]
     fn reads_typed_values() {
-        let p: Params = [
-            ("a", "1e2"),
-            ("a", "7"),
-            ("b", "TRUE"),
-            ("c", "1"),
-            ("d", "x"),
-            ("e", ""),
-        ]
-        .into_iter()
-        .collect();
+        let p: Params =
+            [("a", "1e2"), ("a", "7"), ("b", "TRUE"), ("c", "1"), ("d", "x"), ("e", "")].into_iter().collect();
         assert_eq!(p.f64("a", 0.0).ok(), Some(100.0));
         assert_eq!(p.f64("absent", 3.0).ok(), Some(3.0));
         assert!(p.f64("d", 0.0).is_err());

@@ -66,12 +66,7 @@ impl Entry {
                 let options = T::options(params)?;
                 let parts = parts
                     .into_iter()
-                    .map(|(host, artifact)| {
-                        Ok(HostPart {
-                            host,
-                            artifact: artifact.downcast()?,
-                        })
-                    })
+                    .map(|(host, artifact)| Ok(HostPart { host, artifact: artifact.downcast()? }))
                     .collect::<Result<Vec<_>>>()?;
                 let whole = T::reduce(parts, &options, diag)?;
                 diag.check()?;
@@ -123,8 +118,5 @@ pub static TOOLS: &[Entry] = &[
 
 /// The tool of that name.
 pub fn find(name: &str) -> Result<&'static Entry> {
-    TOOLS
-        .iter()
-        .find(|t| t.name == name)
-        .ok_or_else(|| Error::UnknownTool(name.into()))
+    TOOLS.iter().find(|t| t.name == name).ok_or_else(|| Error::UnknownTool(name.into()))
 }

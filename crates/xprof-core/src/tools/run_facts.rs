@@ -37,10 +37,7 @@ pub fn run_facts(trace: &TraceBytes, file: &str) -> Result<RunFacts> {
     if space.planes_with_prefix(plane_names::GPU_PREFIX).next().is_some() {
         tools.push("kernel_stats");
     }
-    if space
-        .plane(plane_names::METADATA)
-        .is_some_and(|p| p.stat_metadata.iter().any(|m| m.name == "Hlo Proto"))
-    {
+    if space.plane(plane_names::METADATA).is_some_and(|p| p.stat_metadata.iter().any(|m| m.name == "Hlo Proto")) {
         tools.extend(["memory_viewer", "graph_viewer"]);
     }
     let has_megascale = space
@@ -52,10 +49,7 @@ pub fn run_facts(trace: &TraceBytes, file: &str) -> Result<RunFacts> {
     if has_counters(&space) {
         tools.extend(COUNTER_TOOLS);
     }
-    Ok(RunFacts {
-        tools: tools.into_iter().map(str::to_owned).collect(),
-        modules: modules(&space),
-    })
+    Ok(RunFacts { tools: tools.into_iter().map(str::to_owned).collect(), modules: modules(&space) })
 }
 
 /// Only counters are worth a look at events, and only planes that declare the stat can have them.
@@ -137,17 +131,8 @@ mod tests {
         let proto = [0x0a, 0x03, 0x0a, 0x01, b'm'];
         let mut plane = PlaneBuilder::new(0, plane_names::METADATA);
         plane.define_event("m(7)", "", &[("Hlo Proto", V::Bytes(&proto))], Some(7));
-        plane.define_event(
-            "x",
-            "",
-            &[("Hlo Proto", V::Bytes(&proto)), ("program_id", V::Int(-3))],
-            Some(1),
-        );
+        plane.define_event("x", "", &[("Hlo Proto", V::Bytes(&proto)), ("program_id", V::Int(-3))], Some(1));
         plane.define_event("y", "", &[("Hlo Proto", V::Bytes(&[0xff]))], Some(2));
-        check(
-            vec![plane],
-            &["memory_viewer", "graph_viewer"],
-            &["m(7)", "m(18446744073709551613)"],
-        );
+        check(vec![plane], &["memory_viewer", "graph_viewer"], &["m(7)", "m(18446744073709551613)"]);
     }
 }

@@ -30,20 +30,12 @@ impl<'a> Value<'a> {
 
     /// The double of a fixed64 field; 0 for any other wire type.
     pub fn as_f64(self) -> f64 {
-        if let Value::Fixed64(v) = self {
-            f64::from_bits(v)
-        } else {
-            0.0
-        }
+        if let Value::Fixed64(v) = self { f64::from_bits(v) } else { 0.0 }
     }
 
     /// The float of a fixed32 field; 0 for any other wire type.
     pub fn as_f32(self) -> f32 {
-        if let Value::Fixed32(v) = self {
-            f32::from_bits(v)
-        } else {
-            0.0
-        }
+        if let Value::Fixed32(v) = self { f32::from_bits(v) } else { 0.0 }
     }
 }
 
@@ -174,6 +166,7 @@ impl<'a> Iterator for Fields<'a> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "shorter cases")]
     fn check(bytes: &[u8], expect: Result<Vec<(u32, Value<'_>)>, WireError>) {
         let got: Result<Vec<_>, _> = Fields::new(bytes).map(|f| f.map(|f| (f.number, f.value))).collect();
         assert_eq!(got, expect, "{bytes:?}");
@@ -186,20 +179,14 @@ mod tests {
         check(&[0x12, 2, b'h', b'i'], Ok(vec![(2, Value::Bytes(b"hi"))]));
         check(&[0x0d, 1, 0, 0, 0], Ok(vec![(1, Value::Fixed32(1))]));
         check(&[0x09, 1, 0, 0, 0, 0, 0, 0, 0], Ok(vec![(1, Value::Fixed64(1))]));
-        check(
-            &[0x0b, 0x08, 1, 0x13, 0x14, 0x0c, 0x10, 5],
-            Ok(vec![(1, Value::Group), (2, Value::Varint(5))]),
-        );
+        check(&[0x0b, 0x08, 1, 0x13, 0x14, 0x0c, 0x10, 5], Ok(vec![(1, Value::Group), (2, Value::Varint(5))]));
     }
 
     #[test]
     fn names_the_damage() {
         check(&[0x08], Err(WireError::Truncated));
         check(&[0x12, 3, b'h'], Err(WireError::LengthOverflow));
-        check(
-            &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
-            Err(WireError::LengthOverflow),
-        );
+        check(&[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], Err(WireError::LengthOverflow));
         check(&[0x00, 0], Err(WireError::BadTag));
         check(&[0x0e, 0], Err(WireError::BadTag));
         check(&[0x0c], Err(WireError::UnbalancedGroup));

@@ -55,11 +55,7 @@ pub fn skip_varint(data: &[u8], pos: &mut usize) -> Result<(), WireError> {
             return Ok(());
         }
     }
-    Err(if data.len().saturating_sub(*pos) < 10 {
-        WireError::Truncated
-    } else {
-        WireError::VarintOverflow
-    })
+    Err(if data.len().saturating_sub(*pos) < 10 { WireError::Truncated } else { WireError::VarintOverflow })
 }
 
 #[cfg(test)]
@@ -85,10 +81,7 @@ mod tests {
         check(&[0xff; 0], Err(WireError::Truncated));
         check(&[0xff, 0xff], Err(WireError::Truncated));
         check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], Ok(u64::MAX));
-        check(
-            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
-            Err(WireError::VarintOverflow),
-        );
+        check(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], Err(WireError::VarintOverflow));
         check(&[0xff; 12], Err(WireError::VarintOverflow));
     }
 }

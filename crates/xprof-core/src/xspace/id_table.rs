@@ -19,10 +19,7 @@ impl IdTable {
     pub(super) fn with_rows(n_rows: usize, max_id: i64) -> Self {
         let limit = n_rows.saturating_mul(DENSE_FACTOR).max(DENSE_MIN);
         let n_dense = usize::try_from(max_id).map_or(0, |m| m.saturating_add(1)).min(limit);
-        Self {
-            dense: vec![NONE; n_dense],
-            sparse: FxHashMap::default(),
-        }
+        Self { dense: vec![NONE; n_dense], sparse: FxHashMap::default() }
     }
 
     /// The row of `id`; the row that was there before, if any.

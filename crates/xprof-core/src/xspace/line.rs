@@ -60,10 +60,7 @@ pub(super) enum Bodies {
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self::Narrow {
-            base: 0,
-            at: Vec::new(),
-        }
+        Self::Narrow { base: 0, at: Vec::new() }
     }
 }
 
@@ -74,10 +71,7 @@ const NO_BODY_WIDE: u64 = u64::MAX;
 impl Bodies {
     fn get(&self, idx: usize) -> Option<u64> {
         match self {
-            Self::Narrow { base, at } => at
-                .get(idx)
-                .filter(|&&p| p != NO_BODY_NARROW)
-                .map(|&p| base + u64::from(p)),
+            Self::Narrow { base, at } => at.get(idx).filter(|&&p| p != NO_BODY_NARROW).map(|&p| base + u64::from(p)),
             Self::Wide(at) => at.get(idx).copied().filter(|&p| p != NO_BODY_WIDE),
         }
     }
@@ -184,21 +178,12 @@ impl EventColumns {
 impl Line {
     /// A line without events, for derived ones.
     pub fn new(id: i64, name: impl Into<ByteString>, timestamp_ns: i64) -> Self {
-        Self {
-            id,
-            name: name.into(),
-            timestamp_ns,
-            ..Self::default()
-        }
+        Self { id, name: name.into(), timestamp_ns, ..Self::default() }
     }
 
     /// Name to show.
     pub fn shown_name(&self) -> &ByteString {
-        if self.display_name.is_empty() {
-            &self.name
-        } else {
-            &self.display_name
-        }
+        if self.display_name.is_empty() { &self.name } else { &self.display_name }
     }
 
     /// Id to show.
@@ -225,11 +210,7 @@ impl Line {
     /// Sets stats of events. A later value of the same kind on the same event replaces an earlier one and the file's.
     pub fn add_stats(&mut self, stats: impl IntoIterator<Item = (u32, StatKind, AddedValue)>) {
         let n_before = self.added.len();
-        self.added.extend(
-            stats
-                .into_iter()
-                .map(|(event, kind, value)| Added { event, kind, value }),
-        );
+        self.added.extend(stats.into_iter().map(|(event, kind, value)| Added { event, kind, value }));
         if self.added.len() == n_before {
             return;
         }
@@ -355,8 +336,7 @@ impl<'a> Event<'a> {
 
     /// Offset from the line's timestamp.
     pub fn offset_ps(&self) -> i64 {
-        self.begin_ps()
-            .wrapping_sub((self.line.timestamp_ns as u64).wrapping_mul(1000)) as i64
+        self.begin_ps().wrapping_sub((self.line.timestamp_ns as u64).wrapping_mul(1000)) as i64
     }
 
     /// How many events this one stands for: 0 unless it is an aggregated one.
@@ -393,11 +373,7 @@ impl<'a> Event<'a> {
             .filter(|f| f.number == 4)
             .map(move |f| plane.resolve(RawStat::decode(f.value.as_bytes())))
             .filter(move |s| added.is_empty() || !added.iter().any(|a| Some(a.kind) == s.kind))
-            .chain(added.iter().map(|a| Stat {
-                name: a.kind.name(),
-                kind: Some(a.kind),
-                value: a.value.view(),
-            }))
+            .chain(added.iter().map(|a| Stat { name: a.kind.name(), kind: Some(a.kind), value: a.value.view() }))
     }
 
     /// The first stat of that kind on the event itself.
@@ -449,8 +425,7 @@ impl<'a> Event<'a> {
 
     /// The first stat of that kind on the event, else on its metadata.
     pub fn stat_or_metadata_stat(&self, kind: StatKind) -> Option<StatValue<'a>> {
-        self.stat(kind)
-            .or_else(|| self.plane.metadata_stat(self.metadata(), kind))
+        self.stat(kind).or_else(|| self.plane.metadata_stat(self.metadata(), kind))
     }
 
     /// The step or group the event belongs to.

@@ -54,10 +54,7 @@ impl TraceBytes {
 
     /// Bytes of a mapped file.
     pub fn with_pages(bytes: Bytes, pages: Arc<dyn Pages>) -> Self {
-        Self {
-            bytes,
-            pages: Some(pages),
-        }
+        Self { bytes, pages: Some(pages) }
     }
 
     /// How many bytes.

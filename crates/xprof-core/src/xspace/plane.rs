@@ -23,8 +23,7 @@ pub(super) struct Span {
 impl Span {
     pub(super) fn of(self, data: &Bytes) -> &[u8] {
         let start = self.at as usize;
-        data.get(start..start.saturating_add(self.len as usize))
-            .unwrap_or_default()
+        data.get(start..start.saturating_add(self.len as usize)).unwrap_or_default()
     }
 }
 
@@ -48,11 +47,7 @@ pub struct EventMetadata {
 impl EventMetadata {
     /// The display name if there is one, else the name.
     pub fn shown_name(&self) -> &ByteString {
-        if self.display_name.is_empty() {
-            &self.name
-        } else {
-            &self.display_name
-        }
+        if self.display_name.is_empty() { &self.name } else { &self.display_name }
     }
 }
 
@@ -110,18 +105,13 @@ impl Plane {
     /// The kind of the stat with that metadata id.
     #[inline]
     pub fn stat_kind(&self, metadata_id: i64) -> Option<StatKind> {
-        self.stat_rows
-            .get(metadata_id)
-            .and_then(|row| self.stat_metadata.get(row as usize))
-            .and_then(|m| m.kind)
+        self.stat_rows.get(metadata_id).and_then(|row| self.stat_metadata.get(row as usize)).and_then(|m| m.kind)
     }
 
     /// The stat metadata with that id.
     #[inline]
     pub fn stat_metadata(&self, metadata_id: i64) -> Option<&StatMetadata> {
-        self.stat_rows
-            .get(metadata_id)
-            .and_then(|row| self.stat_metadata.get(row as usize))
+        self.stat_rows.get(metadata_id).and_then(|row| self.stat_metadata.get(row as usize))
     }
 
     /// Whether some stat metadata has this kind, whether or not a stat uses it.
@@ -154,9 +144,7 @@ impl Plane {
 
     /// The stats of the plane itself.
     pub fn stats(&self) -> impl Iterator<Item = Stat<'_>> {
-        self.stats
-            .iter()
-            .map(|span| self.resolve(RawStat::decode(span.of(&self.data))))
+        self.stats.iter().map(|span| self.resolve(RawStat::decode(span.of(&self.data))))
     }
 
     /// The first plane stat of that kind.
@@ -176,18 +164,13 @@ impl Plane {
 
     /// The first stat of that kind among those that all events of a metadata row share.
     pub fn metadata_stat<'a>(&'a self, metadata: &'a EventMetadata, kind: StatKind) -> Option<StatValue<'a>> {
-        self.metadata_stats(metadata)
-            .find(|s| s.kind == Some(kind))
-            .map(|s| s.value)
+        self.metadata_stats(metadata).find(|s| s.kind == Some(kind)).map(|s| s.value)
     }
 
     /// Adds an event metadata for derived events and returns its row. It gets no key of the file's table.
     pub fn add_event_metadata(&mut self, name: impl Into<ByteString>) -> u32 {
         let row = self.event_metadata.len() as u32;
-        self.event_metadata.push(EventMetadata {
-            name: name.into(),
-            ..EventMetadata::default()
-        });
+        self.event_metadata.push(EventMetadata { name: name.into(), ..EventMetadata::default() });
         row
     }
 
@@ -196,10 +179,7 @@ impl Plane {
         if let Some(before) = self.event_rows.get(id).filter(|&before| before != row)
             && let Some(replaced) = self.event_metadata.get_mut(before as usize)
         {
-            *replaced = EventMetadata {
-                id,
-                ..EventMetadata::default()
-            };
+            *replaced = EventMetadata { id, ..EventMetadata::default() };
         }
         if let Some(metadata) = self.event_metadata.get_mut(row as usize) {
             metadata.id = id;

@@ -50,26 +50,14 @@ type Scan<T> = std::result::Result<T, Damage>;
 
 pub(super) fn read(trace: TraceBytes, file: &str, want: Want, diag: &mut Diag) -> Result<XSpace> {
     let data = trace.bytes().clone();
-    let malformed = |d: Damage| Error::Malformed {
-        file: file.to_owned(),
-        offset: d.offset,
-        source: d.error,
-    };
-    let mut space = XSpace {
-        trace,
-        planes: Vec::new(),
-        errors: Vec::new(),
-        warnings: Vec::new(),
-        hostnames: Vec::new(),
-    };
+    let malformed = |d: Damage| Error::Malformed { file: file.to_owned(), offset: d.offset, source: d.error };
+    let mut space =
+        XSpace { trace, planes: Vec::new(), errors: Vec::new(), warnings: Vec::new(), hostnames: Vec::new() };
     let mut bodies = Vec::new();
     let mut fields = Fields::new(&data);
-    while let Some(field) = fields.next_field().map_err(|error| {
-        malformed(Damage {
-            offset: fields.position() as u64,
-            error,
-        })
-    })? {
+    while let Some(field) =
+        fields.next_field().map_err(|error| malformed(Damage { offset: fields.position() as u64, error }))?
+    {
         match (field.number, field.value) {
             (1, Value::Bytes(body)) => bodies.push(body),
             (2, Value::Bytes(text)) => space.errors.push(string(&data, text, diag)),
@@ -94,14 +82,7 @@ pub(super) fn read(trace: TraceBytes, file: &str, want: Want, diag: &mut Diag) -
 }
 
 fn limit(n: usize, max: usize, what: &str) -> Result<()> {
-    if n > max {
-        Err(Error::TooLarge {
-            what: what.to_owned(),
-            limit: max.to_string(),
-        })
-    } else {
-        Ok(())
-    }
+    if n > max { Err(Error::TooLarge { what: what.to_owned(), limit: max.to_string() }) } else { Ok(()) }
 }
 
 /// A text of the file, without a copy if it is valid UTF-8.
@@ -114,10 +95,7 @@ fn string(data: &Bytes, text: &[u8], diag: &mut Diag) -> ByteString {
 }
 
 fn span(data: &[u8], part: &[u8]) -> Span {
-    Span {
-        at: offset_in(data, part) as u64,
-        len: part.len() as u64,
-    }
+    Span { at: offset_in(data, part) as u64, len: part.len() as u64 }
 }
 
 /// Calls `each` for every field of `part`, which lies in `data`.
@@ -128,10 +106,7 @@ fn scan<'a>(data: &[u8], part: &'a [u8], mut each: impl FnMut(u32, Value<'a>)) -
             Ok(Some(field)) => each(field.number, field.value),
             Ok(None) => return Ok(()),
             Err(error) => {
-                return Err(Damage {
-                    offset: (offset_in(data, part) + fields.position()) as u64,
-                    error,
-                });
+                return Err(Damage { offset: (offset_in(data, part) + fields.position()) as u64, error });
             }
         }
     }
@@ -246,10 +221,7 @@ fn read_event_metadata(plane: &mut Plane, data: &Bytes, entries: &[&[u8]], diag:
 }
 
 fn read_event_metadata_entry(data: &Bytes, id: i64, values: &[&[u8]], diag: &mut Diag) -> Scan<EventMetadata> {
-    let mut metadata = EventMetadata {
-        id,
-        ..EventMetadata::default()
-    };
+    let mut metadata = EventMetadata { id, ..EventMetadata::default() };
     let (mut name, mut display_name): (&[u8], &[u8]) = (&[], &[]);
     for body in values {
         metadata.bodies.push(span(data, body));
@@ -258,9 +230,7 @@ fn read_event_metadata_entry(data: &Bytes, id: i64, values: &[&[u8]], diag: &mut
             (2, Value::Bytes(v)) => name = v,
             (4, Value::Bytes(v)) => display_name = v,
             (6, Value::Varint(v)) => metadata.child_ids.push(v as i64),
-            (6, Value::Bytes(v)) => metadata
-                .child_ids
-                .extend(crate::wire::packed_varints(v).map(|v| v as i64)),
+            (6, Value::Bytes(v)) => metadata.child_ids.extend(crate::wire::packed_varints(v).map(|v| v as i64)),
             _ => {}
         })?;
     }
@@ -298,10 +268,7 @@ fn read_line(
     diag: &mut Diag,
 ) -> Result<Line> {
     let data = plane.data();
-    let mut line = Line {
-        data: data.clone(),
-        ..Line::default()
-    };
+    let mut line = Line { data: data.clone(), ..Line::default() };
     let (mut name, mut display_name): (&[u8], &[u8]) = (&[], &[]);
     let mut n_events = 0usize;
     // Where each piece of CHUNK events begins: position of the tag of its first event.
@@ -313,10 +280,7 @@ fn read_line(
             Ok(Some(field)) => field,
             Ok(None) => break,
             Err(error) => {
-                return Err(malformed(Damage {
-                    offset: (offset_in(data, body) + fields.position()) as u64,
-                    error,
-                }));
+                return Err(malformed(Damage { offset: (offset_in(data, body) + fields.position()) as u64, error }));
             }
         };
         match (field.number, field.value) {
@@ -389,13 +353,7 @@ fn read_events(
         .map(|(i, (((metadata, begin_ps), duration_ps), at))| {
             let from = pieces.get(i).copied().unwrap_or(body.len());
             let to = pieces.get(i + 1).copied().unwrap_or(body.len());
-            Piece {
-                body: body.get(from..to).unwrap_or_default(),
-                metadata,
-                begin_ps,
-                duration_ps,
-                at,
-            }
+            Piece { body: body.get(from..to).unwrap_or_default(), metadata, begin_ps, duration_ps, at }
         })
         .collect();
     let facts: Vec<_> = work
@@ -411,17 +369,8 @@ fn read_events(
         })
         .collect::<Result<_>>()?;
 
-    let bodies = if narrow {
-        Bodies::Narrow { base, at: at_narrow }
-    } else {
-        Bodies::Wide(at_wide)
-    };
-    line.events = EventColumns {
-        metadata,
-        begin_ps,
-        duration_ps,
-        bodies,
-    };
+    let bodies = if narrow { Bodies::Narrow { base, at: at_narrow } } else { Bodies::Wide(at_wide) };
+    line.events = EventColumns { metadata, begin_ps, duration_ps, bodies };
     let (mut n_dangling, mut n_damaged) = (0, 0);
     for f in facts {
         line.stat_kinds.union(&f.kinds);
@@ -430,9 +379,7 @@ fn read_events(
     }
     let place = |l: &Line| format!("line {} of plane {}", l.name, plane.name);
     diag.count_n(ProblemKind::DanglingMetadata, n_dangling, || place(line));
-    diag.count_n(ProblemKind::MalformedEntry, n_damaged, || {
-        format!("an event of {}", place(line))
-    });
+    diag.count_n(ProblemKind::MalformedEntry, n_damaged, || format!("an event of {}", place(line)));
     if n_damaged > 0 {
         let damaged: Vec<bool> = line.events.metadata.iter().map(|&m| m == DAMAGED).collect();
         line.retain_events(|i| !damaged[i]);
@@ -458,11 +405,9 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
         let (4, Value::Bytes(event)) = (field.number, field.value) else {
             continue;
         };
-        let (Some(metadata), Some(begin_ps), Some(duration_ps)) = (
-            piece.metadata.get_mut(i),
-            piece.begin_ps.get_mut(i),
-            piece.duration_ps.get_mut(i),
-        ) else {
+        let (Some(metadata), Some(begin_ps), Some(duration_ps)) =
+            (piece.metadata.get_mut(i), piece.begin_ps.get_mut(i), piece.duration_ps.get_mut(i))
+        else {
             break;
         };
         // The tag of field 4 is one byte, unless a producer wrote it longer than needed: then skip what it takes.

@@ -38,10 +38,7 @@ impl<'a> RawStat<'a> {
     /// Decodes a stat message; a damaged tail is ignored.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Self {
-        let mut stat = Self {
-            metadata_id: 0,
-            value: RawValue::None,
-        };
+        let mut stat = Self { metadata_id: 0, value: RawValue::None };
         for field in Fields::new(data).map_while(Result::ok) {
             stat.value = match (field.number, field.value) {
                 (1, Value::Varint(v)) => {
@@ -79,10 +76,7 @@ impl RawStat<'_> {
             0x38 => RawValue::Ref(number),
             _ => return None,
         };
-        Some(Self {
-            metadata_id: i64::from(id),
-            value,
-        })
+        Some(Self { metadata_id: i64::from(id), value })
     }
 }
 

@@ -39,10 +39,7 @@ fn check_plane(plane: &super::Plane, want: &pb::XPlane) {
     assert_eq!(plane.stat_metadata.len(), want.stat_metadata.len());
     for (id, want) in &want.event_metadata {
         let got = plane.metadata(plane.event_row(*id).unwrap());
-        assert_eq!(
-            (&*got.name, &*got.display_name, got.id_field),
-            (&*want.name, &*want.display_name, want.id)
-        );
+        assert_eq!((&*got.name, &*got.display_name, got.id_field), (&*want.name, &*want.display_name, want.id));
         assert_eq!(got.child_ids.as_slice(), want.child_id);
         check_stats(plane, plane.metadata_stats(got), &want.stats);
     }
@@ -52,10 +49,7 @@ fn check_plane(plane: &super::Plane, want: &pb::XPlane) {
     check_stats(plane, plane.stats(), &want.stats);
     assert_eq!(plane.lines.len(), want.lines.len());
     for (line, want) in plane.lines.iter().zip(&want.lines) {
-        assert_eq!(
-            (line.id, line.display_id, line.timestamp_ns),
-            (want.id, want.display_id, want.timestamp_ns)
-        );
+        assert_eq!((line.id, line.display_id, line.timestamp_ns), (want.id, want.display_id, want.timestamp_ns));
         assert_eq!((&*line.name, &*line.display_name), (&*want.name, &*want.display_name));
         assert_eq!(line.events.len(), want.events.len());
         for (event, want) in line.events(plane).zip(&want.events) {
@@ -138,13 +132,8 @@ fn id() -> impl Strategy<Value = u64> {
 }
 
 fn text() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        "[a-z]{0,3}",
-        Just("group_id".to_owned()),
-        Just("tf_op".to_owned()),
-        Just("ö".to_owned())
-    ]
-    .prop_map(String::into_bytes)
+    prop_oneof!["[a-z]{0,3}", Just("group_id".to_owned()), Just("tf_op".to_owned()), Just("ö".to_owned())]
+        .prop_map(String::into_bytes)
 }
 
 /// The metadata id comes first and once, as every producer writes it; the value fields in any order and number.
@@ -157,9 +146,7 @@ fn stat() -> BoxedStrategy<Vec<u8>> {
         text().prop_map(|v| bytes(6, &v)),
         id().prop_map(|v| varint(7, v)),
     ];
-    (id(), message(value, 3))
-        .prop_map(|(id, value)| [varint(1, id), value].concat())
-        .boxed()
+    (id(), message(value, 3)).prop_map(|(id, value)| [varint(1, id), value].concat()).boxed()
 }
 
 fn event() -> BoxedStrategy<Vec<u8>> {
@@ -191,10 +178,7 @@ fn line() -> BoxedStrategy<Vec<u8>> {
 }
 
 fn entry(value: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
-    message(
-        prop_oneof![id().prop_map(|v| varint(1, v)), value.prop_map(|v| bytes(2, &v))],
-        4,
-    )
+    message(prop_oneof![id().prop_map(|v| varint(1, v)), value.prop_map(|v| bytes(2, &v))], 4)
 }
 
 fn plane() -> BoxedStrategy<Vec<u8>> {
@@ -209,10 +193,7 @@ fn plane() -> BoxedStrategy<Vec<u8>> {
         ],
         6,
     );
-    let stat_metadata = message(
-        prop_oneof![id().prop_map(|v| varint(1, v)), text().prop_map(|v| bytes(2, &v))],
-        3,
-    );
+    let stat_metadata = message(prop_oneof![id().prop_map(|v| varint(1, v)), text().prop_map(|v| bytes(2, &v))], 3);
     message(
         prop_oneof![
             id().prop_map(|v| varint(1, v)),
@@ -275,19 +256,13 @@ proptest! {
 #[test]
 fn an_empty_file_is_a_trace_without_planes() {
     let (space, diag) = read(&[]).unwrap();
-    assert_eq!(
-        (space.planes.len(), space.n_events(), diag.problems().count()),
-        (0, 0, 0)
-    );
+    assert_eq!((space.planes.len(), space.n_events(), diag.problems().count()), (0, 0, 0));
 }
 
 #[test]
 fn names_the_file_and_the_place_of_damage() {
     let error = read(&[0x0a, 0x7f, 0x01]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "test is not a readable trace: at byte 2: a field claims more bytes than there are"
-    );
+    assert_eq!(error.to_string(), "test is not a readable trace: at byte 2: a field claims more bytes than there are");
 }
 
 #[test]
@@ -303,20 +278,13 @@ fn bad_names_and_dangling_ids_are_counted() {
     let mut plane = bytes(2, b"/host:\xff");
     plane.extend(bytes(3, &bytes(4, &event)));
     // A damaged event between two good ones is left out.
-    plane.extend(bytes(
-        3,
-        &[bytes(4, &event), bytes(4, &[0x08]), bytes(4, &event)].concat(),
-    ));
+    plane.extend(bytes(3, &[bytes(4, &event), bytes(4, &[0x08]), bytes(4, &event)].concat()));
     let (space, diag) = read(&bytes(1, &plane)).unwrap();
     assert_eq!(space.planes[0].name, "/host:\u{fffd}");
     assert_eq!(space.planes[0].lines[1].events.len(), 2);
     let counts: Vec<_> = diag.problems().map(|p| (p.kind, p.count)).collect();
     assert_eq!(
         counts,
-        [
-            (ProblemKind::InvalidUtf8, 1),
-            (ProblemKind::DanglingMetadata, 3),
-            (ProblemKind::MalformedEntry, 1)
-        ]
+        [(ProblemKind::InvalidUtf8, 1), (ProblemKind::DanglingMetadata, 3), (ProblemKind::MalformedEntry, 1)]
     );
 }

@@ -61,13 +61,7 @@ impl<'a> Rewriter<'a> {
 
     fn positional(&mut self, arg: &str) -> Result<(), ConfigError> {
         let Some(name) = self.program.positional.get(self.n_positional) else {
-            let known = self
-                .program
-                .positional
-                .iter()
-                .map(|p| p.to_ascii_uppercase())
-                .collect::<Vec<_>>()
-                .join(" ");
+            let known = self.program.positional.iter().map(|p| p.to_ascii_uppercase()).collect::<Vec<_>>().join(" ");
             return Err(ConfigError(if known.is_empty() {
                 format!("unexpected argument {arg:?}: only flags are allowed, see --help")
             } else {
@@ -106,11 +100,7 @@ impl<'a> Rewriter<'a> {
             self.out.push(format!("--{}={value}", key.name));
             return Ok(());
         }
-        self.out.push(if dashes == "-" && name.len() > 1 {
-            format!("-{arg}")
-        } else {
-            arg.into()
-        });
+        self.out.push(if dashes == "-" && name.len() > 1 { format!("-{arg}") } else { arg.into() });
         Ok(())
     }
 
@@ -118,11 +108,7 @@ impl<'a> Rewriter<'a> {
         // python-fire takes one dash and two dashes alike, so both are tried with the likelier spelling first.
         let (short, long) = (self.program.short(name), self.program.key(name));
         let long = long.or_else(|| BUILT_IN.iter().find(|k| same_name(k.name, name)));
-        if dashes == "-" {
-            short.or(long)
-        } else {
-            long.or_else(|| short.filter(|_| name.len() > 1))
-        }
+        if dashes == "-" { short.or(long) } else { long.or_else(|| short.filter(|_| name.len() > 1)) }
     }
 
     /// `--nohide_capture_profile_button`, also with `-` or `_` after `no`.
@@ -155,11 +141,7 @@ impl<'a> Rewriter<'a> {
     /// A switch takes the next argument only if it can be nothing else: `--flag True`.
     fn following_bool(&mut self) -> Option<&'a str> {
         let next = self.args.get(self.next)?;
-        if next.eq_ignore_ascii_case("true") || next.eq_ignore_ascii_case("false") {
-            self.take()
-        } else {
-            None
-        }
+        if next.eq_ignore_ascii_case("true") || next.eq_ignore_ascii_case("false") { self.take() } else { None }
     }
 
     /// A negative number is a value (to be refused later, by name), any other dash begins a flag.
@@ -176,55 +158,19 @@ mod tests {
     use super::*;
 
     const KEYS: &[Key] = &[
-        Key {
-            name: "logdir",
-            short: &["l"],
-            ..Key::BLANK
-        },
-        Key {
-            name: "port",
-            short: &["p"],
-            kind: Kind::Integer(1, 65535),
-            ..Key::BLANK
-        },
-        Key {
-            name: "grpc_port",
-            short: &["g", "gp"],
-            kind: Kind::Integer(1, 65535),
-            ..Key::BLANK
-        },
-        Key {
-            name: "hide_capture_profile_button",
-            short: &["h", "hcpb"],
-            kind: Kind::Switch,
-            ..Key::BLANK
-        },
-        Key {
-            name: "worker_service_address",
-            short: &["w", "wsa"],
-            kind: Kind::List,
-            ..Key::BLANK
-        },
-        Key {
-            name: "src_prefix",
-            short: &["s", "spp"],
-            ..Key::BLANK
-        },
-        Key {
-            name: "max_concurrent_worker_requests",
-            short: &["m"],
-            kind: Kind::Integer(1, 100),
-            ..Key::BLANK
-        },
+        Key { name: "logdir", short: &["l"], ..Key::BLANK },
+        Key { name: "port", short: &["p"], kind: Kind::Integer(1, 65535), ..Key::BLANK },
+        Key { name: "grpc_port", short: &["g", "gp"], kind: Kind::Integer(1, 65535), ..Key::BLANK },
+        Key { name: "hide_capture_profile_button", short: &["h", "hcpb"], kind: Kind::Switch, ..Key::BLANK },
+        Key { name: "worker_service_address", short: &["w", "wsa"], kind: Kind::List, ..Key::BLANK },
+        Key { name: "src_prefix", short: &["s", "spp"], ..Key::BLANK },
+        Key { name: "max_concurrent_worker_requests", short: &["m"], kind: Kind::Integer(1, 100), ..Key::BLANK },
     ];
     const PROGRAM: Program = Program {
         name: "test",
         about: "",
         examples: "",
-        groups: &[Group {
-            title: "Flags",
-            keys: KEYS,
-        }],
+        groups: &[Group { title: "Flags", keys: KEYS }],
         positional: &["logdir", "port"],
     };
 
@@ -261,27 +207,15 @@ mod tests {
                 "--worker_service_address=a:1,b:2 --hide_capture_profile_button=true --src_prefix=/src",
             ),
             ("--worker_service_address=", "--worker_service_address="),
-            (
-                "--hide_capture_profile_button=False",
-                "--hide_capture_profile_button=False",
-            ),
-            (
-                "--hide_capture_profile_button False --port 1",
-                "--hide_capture_profile_button=False --port=1",
-            ),
+            ("--hide_capture_profile_button=False", "--hide_capture_profile_button=False"),
+            ("--hide_capture_profile_button False --port 1", "--hide_capture_profile_button=False --port=1"),
             ("--nohide_capture_profile_button", "--hide_capture_profile_button=false"),
-            (
-                "--no-hide-capture-profile-button",
-                "--hide_capture_profile_button=false",
-            ),
+            ("--no-hide-capture-profile-button", "--hide_capture_profile_button=false"),
             ("server -h", "--hide_capture_profile_button=true"),
             ("-h", "--help"),
             ("--help", "--help"),
             ("server --help", "--help"),
-            (
-                "--config /etc/x.toml --print-config",
-                "--config=/etc/x.toml --print_config=true",
-            ),
+            ("--config /etc/x.toml --print-config", "--config=/etc/x.toml --print_config=true"),
             ("/logs", "--logdir=/logs"),
             ("server /logs 8791", "--logdir=/logs --port=8791"),
             ("/logs --port 1", "--logdir=/logs --port=1"),
@@ -290,14 +224,8 @@ mod tests {
             ("--bogus=1", "--bogus=1"),
             ("-bogus", "--bogus"),
             ("--logdir", "error: --logdir requires a value: it must be a text"),
-            (
-                "--port --logdir=x",
-                "error: --port requires a value: it must be a whole number from 1 to 65535",
-            ),
-            (
-                "a 1 b",
-                "error: unexpected argument \"b\": besides flags only LOGDIR PORT may be given, see --help",
-            ),
+            ("--port --logdir=x", "error: --port requires a value: it must be a whole number from 1 to 65535"),
+            ("a 1 b", "error: unexpected argument \"b\": besides flags only LOGDIR PORT may be given, see --help"),
         ] {
             check(typed, expected);
         }

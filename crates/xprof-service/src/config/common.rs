@@ -36,9 +36,7 @@ impl CommonConfig {
     /// The address as an address.
     pub fn bind_ip(&self) -> Result<IpAddr, ConfigError> {
         let allowed = "an IP address such as 0.0.0.0, :: or 127.0.0.1";
-        self.bind_address
-            .parse()
-            .map_err(|_| ConfigError::invalid("--bind_address", &self.bind_address, allowed))
+        self.bind_address.parse().map_err(|_| ConfigError::invalid("--bind_address", &self.bind_address, allowed))
     }
 
     /// How long running work may take after a signal.

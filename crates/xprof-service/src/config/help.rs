@@ -21,9 +21,7 @@ pub(super) fn command(program: &Program) -> Command {
             command = command.arg(arg(key));
         }
     }
-    command
-        .next_help_heading("Configuration")
-        .args(BUILT_IN.iter().map(arg))
+    command.next_help_heading("Configuration").args(BUILT_IN.iter().map(arg))
 }
 
 fn arg(key: &Key) -> Arg {
@@ -31,25 +29,15 @@ fn arg(key: &Key) -> Arg {
     if !key.short.is_empty() {
         help.push(format!("[also: -{}]", key.short.join(", -")));
     }
-    let env: Vec<String> = std::iter::once(key.env_name())
-        .chain(key.env.iter().map(|n| (*n).into()))
-        .collect();
+    let env: Vec<String> = std::iter::once(key.env_name()).chain(key.env.iter().map(|n| (*n).into())).collect();
     help.push(format!("[env: {}]", env.join(", ")));
     if !key.default.is_empty() {
         help.push(format!("[default: {}]", key.default));
     }
     let help = help.join(" ");
-    let arg = Arg::new(key.name)
-        .long(key.name)
-        .help(help)
-        .value_name(key.value)
-        .allow_hyphen_values(true);
+    let arg = Arg::new(key.name).long(key.name).help(help).value_name(key.value).allow_hyphen_values(true);
     match key.kind {
-        Kind::Switch => arg
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .value_name("true|false"),
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false"),
         Kind::Choice(words) => arg.value_name(words.join("|")),
         _ => arg,
     }

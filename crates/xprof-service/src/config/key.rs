@@ -42,15 +42,8 @@ pub struct Key {
 
 impl Key {
     /// A key without old spellings and without default; the rest is set with struct update syntax.
-    pub const BLANK: Self = Self {
-        name: "",
-        short: &[],
-        env: &[],
-        kind: Kind::Text,
-        default: "",
-        value: "TEXT",
-        help: "",
-    };
+    pub const BLANK: Self =
+        Self { name: "", short: &[], env: &[], kind: Kind::Text, default: "", value: "TEXT", help: "" };
 
     /// `XPROF_GRPC_PORT`.
     pub fn env_name(&self) -> String {
@@ -116,10 +109,7 @@ pub(super) const BUILT_IN: &[Key] = &[
 ];
 
 pub(super) fn same_name(a: &str, b: &str) -> bool {
-    a.len() == b.len()
-        && a.bytes()
-            .zip(b.bytes())
-            .all(|(x, y)| x == y || (x == b'_' && y == b'-'))
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(x, y)| x == y || (x == b'_' && y == b'-'))
 }
 
 /// A checked value, in the form that the configuration struct holds.
@@ -166,19 +156,11 @@ impl Kind {
             }
             Self::Duration => Typed::Integer(parse_duration_ms(trimmed).ok_or_else(wrong)?),
             Self::Bytes => Typed::Integer(parse_bytes(trimmed).ok_or_else(wrong)?),
-            Self::List => Typed::List(
-                trimmed
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|t| !t.is_empty())
-                    .map(Into::into)
-                    .collect(),
-            ),
+            Self::List => {
+                Typed::List(trimmed.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())
+            }
             Self::Choice(words) => {
-                let word = words
-                    .iter()
-                    .find(|w| w.eq_ignore_ascii_case(trimmed))
-                    .ok_or_else(wrong)?;
+                let word = words.iter().find(|w| w.eq_ignore_ascii_case(trimmed)).ok_or_else(wrong)?;
                 Typed::Text((*word).into())
             }
         })
@@ -187,9 +169,7 @@ impl Kind {
 
 /// Splits `1.5GiB` into its number and its unit.
 fn number_and_unit(text: &str) -> Option<(f64, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number = text[..end].parse::<f64>().ok()?;
     Some((number, text[end..].trim()))
 }
@@ -249,24 +229,13 @@ mod tests {
             (Kind::Bytes, "2GiB", Some(Typed::Integer(2 << 30))),
             (Kind::Bytes, "1.5MB", Some(Typed::Integer(1_500_000))),
             (Kind::Bytes, "1e99", None),
-            (
-                Kind::List,
-                "a, b,,c",
-                Some(Typed::List(vec!["a".into(), "b".into(), "c".into()])),
-            ),
-            (
-                Kind::Choice(&["text", "json"]),
-                "JSON",
-                Some(Typed::Text("json".into())),
-            ),
+            (Kind::List, "a, b,,c", Some(Typed::List(vec!["a".into(), "b".into(), "c".into()]))),
+            (Kind::Choice(&["text", "json"]), "JSON", Some(Typed::Text("json".into()))),
             (Kind::Choice(&["text", "json"]), "xml", None),
         ] {
             assert_eq!(kind.parse("--x", text).ok(), expected, "{kind:?} {text}");
         }
         let error = Kind::Integer(1, 65535).parse("--grpc_port", "0").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "--grpc_port=0 is not valid: it must be a whole number from 1 to 65535"
-        );
+        assert_eq!(error.to_string(), "--grpc_port=0 is not valid: it must be a whole number from 1 to 65535");
     }
 }

@@ -26,14 +26,10 @@ impl Sources {
     pub fn from_process() -> Result<Self, ConfigError> {
         let args = std::env::args_os()
             .skip(1)
-            .map(|a| {
-                a.into_string()
-                    .map_err(|a| ConfigError(format!("the argument {} is not UTF-8", a.display())))
-            })
+            .map(|a| a.into_string().map_err(|a| ConfigError(format!("the argument {} is not UTF-8", a.display()))))
             .collect::<Result<_, _>>()?;
-        let env = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect();
+        let env =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         Ok(Self { args, env })
     }
 }
@@ -63,11 +59,7 @@ pub struct Loaded<C> {
 impl<C> Loaded<C> {
     /// Every key on one line, for the log at start.
     pub fn one_line(&self) -> String {
-        self.effective
-            .iter()
-            .map(|s| format!("{}={}", s.key, s.value))
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.effective.iter().map(|s| format!("{}={}", s.key, s.value)).collect::<Vec<_>>().join(" ")
     }
 
     /// Every key on a line of its own with its source: `--print_config` and `/config` of the admin port.
@@ -78,10 +70,7 @@ impl<C> Loaded<C> {
 
     /// Where the value of a key came from: `default` if nobody set it.
     pub fn source_of(&self, key: &str) -> &str {
-        self.effective
-            .iter()
-            .find(|s| s.key == key)
-            .map_or("default", |s| &s.source)
+        self.effective.iter().find(|s| s.key == key).map_or("default", |s| &s.source)
     }
 }
 
@@ -126,24 +115,15 @@ pub fn load<C: DeserializeOwned>(program: &Program, sources: &Sources) -> Result
             layers.set(key, &spelled, &spelled, &text)?;
         }
     }
-    let effective = program
-        .keys()
-        .filter_map(|k| layers.settings.get(k.name).cloned())
-        .collect::<Vec<_>>();
+    let effective = program.keys().filter_map(|k| layers.settings.get(k.name).cloned()).collect::<Vec<_>>();
     let print =
         flag("print_config").or_else(|| sources.env.get("XPROF_PRINT_CONFIG").filter(|p| !p.is_empty()).cloned());
     if print.is_some_and(|text| Kind::Switch.parse("--print_config", &text) == Ok(Typed::Bool(true))) {
         return Ok(Start::Print(page(&effective)));
     }
-    let config = layers
-        .figment
-        .extract()
-        .map_err(|error| ConfigError(format!("the configuration is not complete: {error}")))?;
-    Ok(Start::Run(Box::new(Loaded {
-        config,
-        effective,
-        notes: layers.notes,
-    })))
+    let config =
+        layers.figment.extract().map_err(|error| ConfigError(format!("the configuration is not complete: {error}")))?;
+    Ok(Start::Run(Box::new(Loaded { config, effective, notes: layers.notes })))
 }
 
 #[derive(Default)]
@@ -157,14 +137,7 @@ impl Layers {
     fn set(&mut self, key: &'static Key, spelled: &str, source: &str, text: &str) -> Result<(), ConfigError> {
         if source == "default" && text.is_empty() && !matches!(key.kind, Kind::Text | Kind::List) {
             // No default: the field of the struct is an `Option`.
-            self.settings.insert(
-                key.name,
-                Setting {
-                    key: key.name,
-                    value: String::new(),
-                    source: source.into(),
-                },
-            );
+            self.settings.insert(key.name, Setting { key: key.name, value: String::new(), source: source.into() });
             return Ok(());
         }
         let value = key.kind.parse(spelled, text)?;
@@ -176,14 +149,7 @@ impl Layers {
         };
         // Merging replaces, and each layer comes after the weaker ones.
         self.figment = std::mem::take(&mut self.figment).merge(Serialized::global(key.name, value));
-        self.settings.insert(
-            key.name,
-            Setting {
-                key: key.name,
-                value: text.into(),
-                source: source.into(),
-            },
-        );
+        self.settings.insert(key.name, Setting { key: key.name, value: text.into(), source: source.into() });
         Ok(())
     }
 
@@ -196,9 +162,7 @@ impl Layers {
             };
             // Kubernetes describes a service named `xprof` to every pod as XPROF_PORT=tcp://10.0.0.1:8791.
             if matches!(key.kind, Kind::Integer(..)) && (text.starts_with("tcp://") || text.starts_with("udp://")) {
-                self.notes.push(format!(
-                    "{name}={text} is ignored: it describes a Kubernetes service of that name"
-                ));
+                self.notes.push(format!("{name}={text} is ignored: it describes a Kubernetes service of that name"));
                 continue;
             }
             self.set(key, &name, &name, text)?;

@@ -62,10 +62,7 @@ impl<K, V> std::fmt::Debug for Flights<K, V> {
 
 impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Table {
-            flights: HashMap::new(),
-            next: 0,
-        })))
+        Self(Arc::new(Mutex::new(Table { flights: HashMap::new(), next: 0 })))
     }
 
     /// Joins the work for `key`, or starts it. `start` gets the `Diag` by which the work is cancelled.
@@ -96,11 +93,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         let diag = Diag::new();
         let cancel = diag.cancel_handle();
         let (sender, outcome) = watch::channel(None);
-        let landing = Landing {
-            flights: self.clone(),
-            key: key.clone(),
-            number,
-        };
+        let landing = Landing { flights: self.clone(), key: key.clone(), number };
         let work = start(diag);
         let task = tokio::spawn(
             async move {
@@ -111,11 +104,7 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
             }
             .in_current_span(),
         );
-        let flight = Arc::new(Flight {
-            outcome,
-            cancel,
-            task: task.abort_handle(),
-        });
+        let flight = Arc::new(Flight { outcome, cancel, task: task.abort_handle() });
         table.flights.insert(key, (number, Arc::downgrade(&flight)));
         (flight, Role::Leader)
     }
@@ -136,11 +125,7 @@ struct Landing<K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
         let mut table = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table
-            .flights
-            .get(&self.key)
-            .is_some_and(|(number, _)| *number == self.number)
-        {
+        if table.flights.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
             table.flights.remove(&self.key);
         }
     }

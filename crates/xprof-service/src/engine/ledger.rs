@@ -41,26 +41,17 @@ impl Ledger {
     /// A budget of that many bytes; the gauge shows what is held.
     pub(super) fn new(budget: u64, held: Gauge) -> Self {
         let total = u32::try_from(budget / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
-        Self {
-            free: Arc::new(Semaphore::new(total as usize)),
-            total,
-            held,
-        }
+        Self { free: Arc::new(Semaphore::new(total as usize)), total, held }
     }
 
     /// A request above the whole budget becomes the whole budget: such a job runs, and runs alone.
     fn units(&self, bytes: u64) -> u32 {
-        u32::try_from(bytes.div_ceil(UNIT_BYTES))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.total)
+        u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.total)
     }
 
     fn reserved(&self, permit: OwnedSemaphorePermit) -> Reserved {
         self.held.add(bytes_of(permit.num_permits()));
-        Reserved {
-            permit,
-            ledger: self.clone(),
-        }
+        Reserved { permit, ledger: self.clone() }
     }
 
     /// Bytes held now.
@@ -120,10 +111,7 @@ impl Ledger {
 impl Reserved {
     /// Gives back what is more than `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
-        let surplus = self
-            .permit
-            .num_permits()
-            .saturating_sub(self.ledger.units(bytes) as usize);
+        let surplus = self.permit.num_permits().saturating_sub(self.ledger.units(bytes) as usize);
         if let Some(permit) = self.permit.split(surplus) {
             self.ledger.held.add(-bytes_of(permit.num_permits()));
         }
@@ -163,11 +151,7 @@ mod tests {
         let cached = Notify::new();
         let giant = ledger.reserve(5000 * KIB, || false, &cached);
         let mut giant = std::pin::pin!(giant);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(5), &mut giant)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(5), &mut giant).await.is_err());
         drop(small);
         let giant = giant.await;
         assert_eq!(giant.bytes(), 100 * KIB);
@@ -185,11 +169,7 @@ mod tests {
         let evict = || cache.lock().unwrap().pop().is_some();
         let waiting = ledger.reserve(80 * KIB, evict, &cached);
         let mut waiting = std::pin::pin!(waiting);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(5), &mut waiting)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(5), &mut waiting).await.is_err());
         assert!(cache.lock().unwrap().is_empty(), "evicted as soon as it had to wait");
         cache.lock().unwrap().push(running);
         cached.notify_waiters();

@@ -61,16 +61,10 @@ struct JobPermit {
 impl Engine {
     /// An engine with empty caches.
     pub fn new(limits: EngineLimits, pool: CpuPool, storage: Arc<Storage>, metrics: &Metrics) -> Self {
-        let held = metrics.gauge(
-            "xprof_map_held_bytes",
-            "Bytes reserved by running map jobs and by cached traces and artifacts.",
-        );
-        metrics
-            .gauge("xprof_map_limit_bytes", "The budget of those bytes.")
-            .set(limits.memory_budget as i64);
-        metrics
-            .gauge("xprof_map_limit_jobs", "Map jobs that may run at once.")
-            .set(limits.jobs as i64);
+        let held = metrics
+            .gauge("xprof_map_held_bytes", "Bytes reserved by running map jobs and by cached traces and artifacts.");
+        metrics.gauge("xprof_map_limit_bytes", "The budget of those bytes.").set(limits.memory_budget as i64);
+        metrics.gauge("xprof_map_limit_jobs", "Map jobs that may run at once.").set(limits.jobs as i64);
         Self(Arc::new(Inner {
             pool,
             storage,
@@ -124,9 +118,7 @@ impl Engine {
             return self.run(job).await;
         };
         if deadline <= Instant::now() {
-            return Err(EngineError::DeadlineExceeded {
-                stage: "waiting to begin",
-            });
+            return Err(EngineError::DeadlineExceeded { stage: "waiting to begin" });
         }
         match tokio::time::timeout_at(deadline.into(), self.run(job)).await {
             Ok(result) => result,
@@ -136,15 +128,9 @@ impl Engine {
 
     async fn run(&self, job: &MapJob) -> Result<Mapped, EngineError> {
         let started = Instant::now();
-        job.tool
-            .check(&job.params)
-            .map_err(|source| convert_error(job, source))?;
+        job.tool.check(&job.params).map_err(|source| convert_error(job, source))?;
         let identity = self.0.storage.identity(&job.path).await.map_err(EngineError::Storage)?;
-        if job
-            .expected
-            .as_ref()
-            .is_some_and(|expected| !expected.accepts(&identity))
-        {
+        if job.expected.as_ref().is_some_and(|expected| !expected.accepts(&identity)) {
             return Err(EngineError::TraceChanged { found: identity });
         }
         let key = Key::Artifact {
@@ -155,10 +141,7 @@ impl Engine {
             params: job.params.only(job.tool.map_params),
         };
         if let Some(kept) = self.0.store.artifact(&key) {
-            let timing = Timing {
-                queued: started.elapsed(),
-                ..Timing::default()
-            };
+            let timing = Timing { queued: started.elapsed(), ..Timing::default() };
             return Ok(mapped(&kept, timing, true, identity));
         }
         let start = |diag| self.clone().make(job.clone(), key.clone(), identity.clone(), diag);
@@ -166,10 +149,7 @@ impl Engine {
         let made = made?;
         let timing = match role {
             // Whoever joined late did nothing but wait.
-            Role::Follower => Timing {
-                queued: started.elapsed(),
-                ..Timing::default()
-            },
+            Role::Follower => Timing { queued: started.elapsed(), ..Timing::default() },
             Role::Leader => {
                 let busy = made.read + made.prepare + made.map;
                 Timing {
@@ -187,10 +167,7 @@ impl Engine {
     async fn make(self, job: MapJob, key: Key, identity: TraceIdentity, diag: Diag) -> Result<Arc<Made>, EngineError> {
         observe(&job, Stage::Queued);
         let permit = Arc::new(self.admit().await?);
-        let prepared_key = Key::Prepared {
-            identity: identity.clone(),
-            host: Arc::clone(&job.host),
-        };
+        let prepared_key = Key::Prepared { identity: identity.clone(), host: Arc::clone(&job.host) };
         let started = Instant::now();
         let cached = self.0.store.prepared(&prepared_key);
         let was_prepared = cached.is_some();
@@ -198,11 +175,7 @@ impl Engine {
             Some(prepared) => (prepared, Duration::ZERO),
             None => self.prepared(&job, prepared_key.clone(), &identity).await?,
         };
-        let prepare = if was_prepared {
-            Duration::ZERO
-        } else {
-            started.elapsed().saturating_sub(read)
-        };
+        let prepare = if was_prepared { Duration::ZERO } else { started.elapsed().saturating_sub(read) };
         observe(&job, Stage::Map);
         let started = Instant::now();
         let kept = self.map_prepared(&job, Arc::clone(&prepared), permit, diag).await?;
@@ -220,19 +193,10 @@ impl Engine {
         for (stage, elapsed) in [(Stage::Read, read), (Stage::Prepare, prepare), (Stage::Map, map)] {
             if elapsed > Duration::ZERO {
                 let help = "Time of map jobs by stage.";
-                self.0
-                    .metrics
-                    .times("xprof_map_stage_seconds", help, &[("stage", stage.as_str())])
-                    .observe(elapsed);
+                self.0.metrics.times("xprof_map_stage_seconds", help, &[("stage", stage.as_str())]).observe(elapsed);
             }
         }
-        Ok(Arc::new(Made {
-            kept,
-            read,
-            prepare,
-            map,
-            was_prepared,
-        }))
+        Ok(Arc::new(Made { kept, read, prepare, map, was_prepared }))
     }
 
     async fn admit(&self) -> Result<JobPermit, EngineError> {
@@ -244,10 +208,7 @@ impl Engine {
         let permit = Arc::clone(&self.0.jobs).acquire_owned().await;
         // The semaphore is never closed.
         let permit = permit.map_err(|_| EngineError::Internal(Abandoned::Stopped))?;
-        Ok(JobPermit {
-            _permit: permit,
-            _running: self.0.running.hold(1),
-        })
+        Ok(JobPermit { _permit: permit, _running: self.0.running.hold(1) })
     }
 
     /// The prepared trace and the time that opening it took.
@@ -259,12 +220,8 @@ impl Engine {
     ) -> Result<(Arc<Kept<Prepared>>, Duration), EngineError> {
         let opened = Arc::new(std::sync::OnceLock::new());
         let start = |diag| {
-            let prepare = Prepare {
-                engine: self.clone(),
-                job: job.clone(),
-                key: key.clone(),
-                opened: Arc::clone(&opened),
-            };
+            let prepare =
+                Prepare { engine: self.clone(), job: job.clone(), key: key.clone(), opened: Arc::clone(&opened) };
             prepare.run(identity.clone(), diag)
         };
         let (prepared, _) = self.0.preparing.join(key.clone(), start).await;
@@ -289,10 +246,7 @@ impl Engine {
             Ok((artifact, diag))
         };
         let (value, diag) = self.on_pool(job, info_span!("map"), work).await?;
-        let reserved = self
-            .0
-            .ledger
-            .try_reserve(value.weight() as u64, || self.0.store.evict_one());
+        let reserved = self.0.ledger.try_reserve(value.weight() as u64, || self.0.store.evict_one());
         Ok(Kept { value, diag, reserved })
     }
 
@@ -317,14 +271,7 @@ struct Prepare {
 
 impl Prepare {
     async fn run(self, identity: TraceIdentity, diag: Diag) -> Result<Arc<Kept<Prepared>>, EngineError> {
-        let Inner {
-            ledger,
-            store,
-            limits,
-            storage,
-            waiting,
-            ..
-        } = &*self.engine.0;
+        let Inner { ledger, store, limits, storage, waiting, .. } = &*self.engine.0;
         let cost = (identity.size_bytes as f64 * limits.cost_factor) as u64 + LEAST_COST_BYTES;
         let reserved = {
             let _waiting = waiting.hold(1);
@@ -350,11 +297,7 @@ impl Prepare {
         };
         let (value, diag, mut reserved) = self.engine.on_pool(&self.job, info_span!("prepare"), work).await?;
         let fits = settle(&mut reserved, value.weight() as u64, ledger, store);
-        let kept = Arc::new(Kept {
-            value,
-            diag,
-            reserved: Some(reserved),
-        });
+        let kept = Arc::new(Kept { value, diag, reserved: Some(reserved) });
         if fits {
             store.insert(self.key, Entry::Prepared(Arc::clone(&kept)));
         }
@@ -384,21 +327,12 @@ fn observe(job: &MapJob, stage: Stage) {
 }
 
 fn convert_error(job: &MapJob, source: xprof_core::Error) -> EngineError {
-    EngineError::Convert {
-        path: job.path.to_string_lossy().into(),
-        source,
-    }
+    EngineError::Convert { path: job.path.to_string_lossy().into(), source }
 }
 
 fn mapped(kept: &Kept<AnyArtifact>, timing: Timing, cache_hit: bool, identity: TraceIdentity) -> Mapped {
     let problems: Vec<Problem> = kept.diag.problems().cloned().collect();
-    Mapped {
-        artifact: kept.value.clone(),
-        problems,
-        timing,
-        cache_hit,
-        identity,
-    }
+    Mapped { artifact: kept.value.clone(), problems, timing, cache_hit, identity }
 }
 
 /// One log line and one count for every way in which a job can end, also when its caller goes away.
@@ -411,20 +345,13 @@ struct OutcomeLine {
 
 impl OutcomeLine {
     fn new(engine: &Engine, tool: &'static str) -> Self {
-        Self {
-            metrics: engine.0.metrics.clone(),
-            tool,
-            started: Instant::now(),
-            written: false,
-        }
+        Self { metrics: engine.0.metrics.clone(), tool, started: Instant::now(), written: false }
     }
 
     fn count(&mut self, outcome: &'static str) {
         self.written = true;
         let labels = [("tool", self.tool), ("outcome", outcome)];
-        self.metrics
-            .counter("xprof_map_jobs_total", "Map jobs by tool and how they ended.", &labels)
-            .inc();
+        self.metrics.counter("xprof_map_jobs_total", "Map jobs by tool and how they ended.", &labels).inc();
     }
 
     fn write(&mut self, result: &Result<Mapped, EngineError>) {

@@ -47,11 +47,7 @@ impl EngineLimits {
     pub fn new(jobs: usize, memory_budget: u64) -> Self {
         Self {
             jobs: if jobs == 0 { crate::limits::cpus() } else { jobs },
-            memory_budget: if memory_budget == 0 {
-                crate::limits::default_memory_budget()
-            } else {
-                memory_budget
-            },
+            memory_budget: if memory_budget == 0 { crate::limits::default_memory_budget() } else { memory_budget },
             // A prepared trace holds columns, not the file: for the traces we know well below the size of the file.
             // The surplus is for what map allocates on top.
             cost_factor: 1.5,

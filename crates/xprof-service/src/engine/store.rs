@@ -18,17 +18,8 @@ use crate::storage::TraceIdentity;
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    Prepared {
-        identity: TraceIdentity,
-        host: Arc<str>,
-    },
-    Artifact {
-        identity: TraceIdentity,
-        host: Arc<str>,
-        kind: &'static str,
-        version: u32,
-        params: Params,
-    },
+    Prepared { identity: TraceIdentity, host: Arc<str> },
+    Artifact { identity: TraceIdentity, host: Arc<str>, kind: &'static str, version: u32, params: Params },
 }
 
 /// A thing with what was odd about its trace, and its share of the budget.
@@ -137,10 +128,7 @@ impl Store {
     /// Drops the entry that was not used for longest, of those that no job uses if there is one. False if there is none at all.
     pub(super) fn evict_one(&self) -> bool {
         let evicted = self.with(|lru| {
-            let unused = lru
-                .order
-                .values()
-                .find(|k| lru.entries.get(k).is_some_and(|(_, e)| !e.is_used()));
+            let unused = lru.order.values().find(|k| lru.entries.get(k).is_some_and(|(_, e)| !e.is_used()));
             let key = unused.or_else(|| lru.order.values().next()).cloned()?;
             lru.remove(&key)
         });

@@ -1,3 +1,5 @@
+//! Tests of the engine: admission, sharing, cancellation, deadlines.
+
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -21,11 +23,7 @@ impl Rig {
         let pool = CpuPool::new(1, &metrics).unwrap();
         let storage = Arc::new(Storage::new(Roots::everything(), ReadMode::Map));
         let engine = Engine::new(EngineLimits::new(jobs, memory_budget), pool, storage, &metrics);
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            engine,
-            metrics,
-        }
+        Self { dir: tempfile::tempdir().unwrap(), engine, metrics }
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -39,8 +37,7 @@ impl Rig {
         let (release, gate) = mpsc::channel();
         let pool = self.engine.pool().clone();
         tokio::spawn(async move { pool.run(tracing::Span::none(), move || gate.recv().is_ok()).await });
-        self.until(|| self.metrics.value("xprof_cpu_running_jobs") == Some(1))
-            .await;
+        self.until(|| self.metrics.value("xprof_cpu_running_jobs") == Some(1)).await;
         release
     }
 
@@ -51,11 +48,7 @@ impl Rig {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!(
-            "still {:?} after five seconds\n{}",
-            self.engine.status(),
-            self.metrics.render()
-        );
+        panic!("still {:?} after five seconds\n{}", self.engine.status(), self.metrics.render());
     }
 }
 
@@ -93,22 +86,14 @@ async fn answers_again_without_reading_again() {
 #[tokio::test]
 async fn says_what_is_wrong_with_a_file() {
     let rig = Rig::new(1, 1 << 30);
-    let missing = rig
-        .engine
-        .map(job(&rig.dir.path().join("x.xplane.pb"), "hlo_stats"))
-        .await
-        .unwrap_err();
+    let missing = rig.engine.map(job(&rig.dir.path().join("x.xplane.pb"), "hlo_stats")).await.unwrap_err();
     assert_eq!(missing.code(), "file_not_found");
     let damaged = rig.write("bad.xplane.pb", &[0xff; 40]);
     let error = rig.engine.map(job(&damaged, "hlo_stats")).await.unwrap_err();
     assert_eq!(error.code(), "malformed_trace");
     let path = rig.write("h0.xplane.pb", TRACE);
     let mut other = job(&path, "hlo_stats");
-    other.expected = Some(TraceIdentity {
-        path: path.clone(),
-        size_bytes: 99,
-        modified_unix_ns: 0,
-    });
+    other.expected = Some(TraceIdentity { path: path.clone(), size_bytes: 99, modified_unix_ns: 0 });
     assert_eq!(rig.engine.map(other).await.unwrap_err().code(), "trace_changed");
     assert!(rig.metrics.render().contains("outcome=\"trace_changed\""));
 }
@@ -129,11 +114,7 @@ async fn makes_the_same_thing_once() {
     for job in jobs {
         assert!(job.await.unwrap().is_ok());
     }
-    assert!(
-        rig.metrics
-            .render()
-            .contains("xprof_map_stage_seconds_count{stage=\"map\"} 1\n")
-    );
+    assert!(rig.metrics.render().contains("xprof_map_stage_seconds_count{stage=\"map\"} 1\n"));
 }
 
 #[tokio::test]
@@ -177,10 +158,8 @@ async fn stays_within_the_budget() {
     // Room for one job at a time, and then some.
     let rig = Rig::new(2, 3 << 20);
     for i in 0..20 {
-        let path = rig.write(
-            &format!("{i}.xplane.pb"),
-            &[b"\x22\xc0\x84\x3d".as_slice(), &vec![b'x'; 1_000_000]].concat(),
-        );
+        let path =
+            rig.write(&format!("{i}.xplane.pb"), &[b"\x22\xc0\x84\x3d".as_slice(), &vec![b'x'; 1_000_000]].concat());
         assert!(rig.engine.map(job(&path, "hlo_stats")).await.is_ok(), "trace {i}");
         let status = rig.engine.status();
         assert!(status.bytes_held <= status.bytes_limit, "{status:?}");
@@ -219,14 +198,10 @@ async fn gives_everything_back_whatever_is_dropped() {
             result.unwrap();
         }
     }
-    rig.until(|| rig.engine.status().jobs_running + rig.engine.status().jobs_waiting == 0)
-        .await;
+    rig.until(|| rig.engine.status().jobs_running + rig.engine.status().jobs_waiting == 0).await;
     assert!(rig.engine.status().bytes_held <= 4 << 20);
     // A job that needs the whole budget gets it: nothing was lost.
-    let path = rig.write(
-        "giant.xplane.pb",
-        &[b"\x22\xc0\x8d\xb7\x01".as_slice(), &vec![b'y'; 3_000_000]].concat(),
-    );
+    let path = rig.write("giant.xplane.pb", &[b"\x22\xc0\x8d\xb7\x01".as_slice(), &vec![b'y'; 3_000_000]].concat());
     let giant = tokio::time::timeout(Duration::from_secs(10), rig.engine.map(job(&path, "hlo_stats"))).await;
     assert!(giant.unwrap().is_ok());
 }

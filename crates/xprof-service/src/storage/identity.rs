@@ -18,11 +18,7 @@ pub struct TraceIdentity {
 impl TraceIdentity {
     /// From what the file system says.
     pub fn new(path: &Path, metadata: &Metadata) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            size_bytes: metadata.len(),
-            modified_unix_ns: modified_unix_ns(metadata),
-        }
+        Self { path: path.to_path_buf(), size_bytes: metadata.len(), modified_unix_ns: modified_unix_ns(metadata) }
     }
 
     /// 32 hexadecimal digits that are the same in every process and every release: for names of cached files.
@@ -72,43 +68,17 @@ mod tests {
 
     #[test]
     fn keys_are_stable_and_differ_by_version() {
-        let one = TraceIdentity {
-            path: "/logs/h0.xplane.pb".into(),
-            size_bytes: 10,
-            modified_unix_ns: 7,
-        };
+        let one = TraceIdentity { path: "/logs/h0.xplane.pb".into(), size_bytes: 10, modified_unix_ns: 7 };
         assert_eq!(one.key(), one.clone().key());
         assert_eq!(one.key().len(), 32);
         for other in [
-            TraceIdentity {
-                size_bytes: 11,
-                ..one.clone()
-            },
-            TraceIdentity {
-                modified_unix_ns: 8,
-                ..one.clone()
-            },
-            TraceIdentity {
-                path: "/logs/h1.xplane.pb".into(),
-                ..one.clone()
-            },
+            TraceIdentity { size_bytes: 11, ..one.clone() },
+            TraceIdentity { modified_unix_ns: 8, ..one.clone() },
+            TraceIdentity { path: "/logs/h1.xplane.pb".into(), ..one.clone() },
         ] {
             assert_ne!(one.key(), other.key());
         }
-        assert!(
-            TraceIdentity {
-                size_bytes: 0,
-                modified_unix_ns: 0,
-                ..one.clone()
-            }
-            .accepts(&one)
-        );
-        assert!(
-            !TraceIdentity {
-                size_bytes: 9,
-                ..one.clone()
-            }
-            .accepts(&one)
-        );
+        assert!(TraceIdentity { size_bytes: 0, modified_unix_ns: 0, ..one.clone() }.accepts(&one));
+        assert!(!TraceIdentity { size_bytes: 9, ..one.clone() }.accepts(&one));
     }
 }

@@ -67,19 +67,11 @@ impl Backend for Local {
     }
 
     fn read<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Bytes, StorageError>> {
-        blocking(path, |path| {
-            fs::read(path)
-                .map(Bytes::from)
-                .map_err(|e| StorageError::io(path, "read", e))
-        })
-        .boxed()
+        blocking(path, |path| fs::read(path).map(Bytes::from).map_err(|e| StorageError::io(path, "read", e))).boxed()
     }
 
     fn write_atomic<'a>(&'a self, path: &'a Path, bytes: Bytes) -> BoxFuture<'a, Result<(), StorageError>> {
-        blocking(path, move |path| {
-            write_atomic(path, &bytes).map_err(|e| StorageError::io(path, "written", e))
-        })
-        .boxed()
+        blocking(path, move |path| write_atomic(path, &bytes).map_err(|e| StorageError::io(path, "written", e))).boxed()
     }
 
     fn remove<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<(), StorageError>> {
@@ -109,10 +101,7 @@ fn regular(path: &Path, metadata: &Metadata) -> Result<(), StorageError> {
     if metadata.is_file() {
         Ok(())
     } else {
-        Err(StorageError::WrongKind {
-            path: path.to_path_buf(),
-            expected: "file",
-        })
+        Err(StorageError::WrongKind { path: path.to_path_buf(), expected: "file" })
     }
 }
 
@@ -138,11 +127,7 @@ fn read_all(path: &Path, file: File, size: u64) -> Result<Bytes, StorageError> {
     let read = reserved.and_then(|()| file.take(size).read_to_end(&mut bytes));
     match read {
         Ok(n) if n as u64 == size => Ok(bytes.into()),
-        Ok(_) => Err(StorageError::io(
-            path,
-            "read",
-            std::io::Error::other("it became shorter while it was read"),
-        )),
+        Ok(_) => Err(StorageError::io(path, "read", std::io::Error::other("it became shorter while it was read"))),
         Err(error) => Err(StorageError::io(path, "read", error)),
     }
 }
@@ -165,13 +150,7 @@ fn list_dir(path: &Path) -> Result<Vec<DirEntry>, StorageError> {
         };
         let size_bytes = metadata.as_ref().map_or(0, Metadata::len);
         let modified_unix_ns = metadata.as_ref().map_or(0, modified_unix_ns);
-        out.push(DirEntry {
-            name,
-            kind,
-            is_link,
-            size_bytes,
-            modified_unix_ns,
-        });
+        out.push(DirEntry { name, kind, is_link, size_bytes, modified_unix_ns });
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(out)
@@ -197,9 +176,7 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 fn temporary_name(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}-{n}-{nanos}.tmp", std::process::id()))
 }
@@ -238,22 +215,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let show = |e: StorageError| e.to_string().replace(dir.path().to_str().unwrap(), "D");
         let s = storage();
-        assert_eq!(
-            show(s.open(&dir.path().join("x")).await.unwrap_err()),
-            "D/x does not exist"
-        );
+        assert_eq!(show(s.open(&dir.path().join("x")).await.unwrap_err()), "D/x does not exist");
         assert_eq!(show(s.open(dir.path()).await.unwrap_err()), "D is not a file");
-        assert_eq!(
-            show(s.list_dir(&dir.path().join("x")).await.unwrap_err()),
-            "D/x does not exist"
-        );
+        assert_eq!(show(s.list_dir(&dir.path().join("x")).await.unwrap_err()), "D/x does not exist");
         let relative = s.open(Path::new("x")).await.unwrap_err();
         assert_eq!(relative.to_string(), "x cannot be used: it is not an absolute path");
         let remote = s.open(Path::new("gs://b/x")).await.unwrap_err();
-        assert_eq!(
-            remote.to_string(),
-            "gs://b/x cannot be used: this build reads local files only"
-        );
+        assert_eq!(remote.to_string(), "gs://b/x cannot be used: this build reads local files only");
     }
 
     #[tokio::test]
@@ -261,19 +229,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("h.op_stats_v2.pb");
         for text in ["one", "two"] {
-            storage()
-                .write_atomic(&path, Bytes::from_static(text.as_bytes()))
-                .await
-                .unwrap();
+            storage().write_atomic(&path, Bytes::from_static(text.as_bytes())).await.unwrap();
             assert_eq!(storage().read(&path).await.unwrap(), text);
         }
         fs::create_dir(dir.path().join("d")).unwrap();
-        assert!(
-            storage()
-                .write_atomic(&dir.path().join("d"), Bytes::new())
-                .await
-                .is_err()
-        );
+        assert!(storage().write_atomic(&dir.path().join("d"), Bytes::new()).await.is_err());
         std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
         let listed = storage().list_dir(dir.path()).await.unwrap();
         let names: Vec<_> = listed.iter().map(|e| (e.name.as_str(), e.kind, e.is_link)).collect();

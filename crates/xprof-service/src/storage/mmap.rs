@@ -57,10 +57,7 @@ impl Pages for Mapped {
         }
         // SAFETY: the map is read-only and backed by a file, so DONTNEED only drops this process's page table entries;
         // the next access reads the same bytes from the page cache. No pointer becomes invalid.
-        let advised = unsafe {
-            self.0
-                .unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start)
-        };
+        let advised = unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
         if let Err(error) = advised {
             tracing::debug!(%error, "pages were not released");
         }
@@ -80,8 +77,5 @@ pub(super) fn map(file: &File, size: u64) -> io::Result<TraceBytes> {
         }
     }
     let mapped = Arc::new(Mapped(map));
-    Ok(TraceBytes::with_pages(
-        Bytes::from_owner(Shared(Arc::clone(&mapped))),
-        mapped,
-    ))
+    Ok(TraceBytes::with_pages(Bytes::from_owner(Shared(Arc::clone(&mapped))), mapped))
 }

@@ -111,16 +111,9 @@ impl StorageError {
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound { path },
             ErrorKind::PermissionDenied => Self::Denied { path },
-            ErrorKind::NotADirectory => Self::WrongKind {
-                path,
-                expected: "directory",
-            },
+            ErrorKind::NotADirectory => Self::WrongKind { path, expected: "directory" },
             ErrorKind::IsADirectory => Self::WrongKind { path, expected: "file" },
-            _ => Self::Io {
-                path,
-                what,
-                source: Arc::new(error),
-            },
+            _ => Self::Io { path, what, source: Arc::new(error) },
         }
     }
 }
@@ -184,19 +177,14 @@ pub struct Storage {
 
 impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Storage")
-            .field("roots", &self.roots)
-            .finish_non_exhaustive()
+        f.debug_struct("Storage").field("roots", &self.roots).finish_non_exhaustive()
     }
 }
 
 impl Storage {
     /// Local files below `roots`.
     pub fn new(roots: Roots, mode: ReadMode) -> Self {
-        Self {
-            roots,
-            local: Box::new(Local::new(mode)),
-        }
+        Self { roots, local: Box::new(Local::new(mode)) }
     }
 
     /// Opens a trace.
@@ -230,10 +218,7 @@ impl Storage {
     }
 
     async fn backend(&self, path: &Path) -> Result<&dyn Backend, StorageError> {
-        let unusable = |reason| StorageError::Unusable {
-            path: path.to_path_buf(),
-            reason,
-        };
+        let unusable = |reason| StorageError::Unusable { path: path.to_path_buf(), reason };
         let Some(text) = path.to_str() else {
             return Err(unusable("it is not UTF-8"));
         };

@@ -19,14 +19,7 @@ impl Roots {
         let resolve = |d: &String| {
             let path = Path::new(d);
             let real = path.canonicalize().map_err(|e| StorageError::io(path, "resolved", e))?;
-            if real.is_dir() {
-                Ok(real)
-            } else {
-                Err(StorageError::WrongKind {
-                    path: real,
-                    expected: "directory",
-                })
-            }
+            if real.is_dir() { Ok(real) } else { Err(StorageError::WrongKind { path: real, expected: "directory" }) }
         };
         directories.iter().map(resolve).collect::<Result<_, _>>().map(Self)
     }
@@ -41,11 +34,7 @@ impl Roots {
         let inside = tokio::task::spawn_blocking(move || {
             resolve_existing(&path).is_some_and(|real| roots.iter().any(|root| real.starts_with(root)))
         });
-        if inside.await.unwrap_or(false) {
-            Ok(())
-        } else {
-            Err(outside)
-        }
+        if inside.await.unwrap_or(false) { Ok(()) } else { Err(outside) }
     }
 }
 
@@ -56,11 +45,7 @@ fn resolve_existing(path: &Path) -> Option<PathBuf> {
         if ancestor.symlink_metadata().is_ok() {
             let rest = path.strip_prefix(ancestor).ok()?;
             let plain = rest.components().all(|c| matches!(c, Component::Normal(_)));
-            return if plain {
-                ancestor.canonicalize().ok().map(|real| real.join(rest))
-            } else {
-                None
-            };
+            return if plain { ancestor.canonicalize().ok().map(|real| real.join(rest)) } else { None };
         }
     }
     None

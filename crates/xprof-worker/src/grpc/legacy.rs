@@ -58,11 +58,7 @@ pub struct Legacy {
 
 impl Legacy {
     pub(super) fn new(app: &App, calls: &Calls) -> Self {
-        Self {
-            engine: app.engine.clone(),
-            calls: calls.clone(),
-            worker_id: Arc::clone(&app.worker_id),
-        }
+        Self { engine: app.engine.clone(), calls: calls.clone(), worker_id: Arc::clone(&app.worker_id) }
     }
 }
 
@@ -105,10 +101,7 @@ impl XprofAnalysisWorkerService for Legacy {
         } else {
             return Err(Status::invalid_argument(format!("Can not find tool: {tool}")));
         };
-        Ok(Response::new(WorkerProfileDataResponse {
-            output,
-            worker_id: self.worker_id.to_string(),
-        }))
+        Ok(Response::new(WorkerProfileDataResponse { output, worker_id: self.worker_id.to_string() }))
     }
 }
 
@@ -155,11 +148,7 @@ impl Legacy {
 
     async fn encode(&self, mapped: &Mapped) -> Result<Bytes, Status> {
         let artifact = mapped.artifact.clone();
-        let encoded = self
-            .engine
-            .pool()
-            .run(tracing::info_span!("encode"), move || artifact.encode())
-            .await;
+        let encoded = self.engine.pool().run(tracing::info_span!("encode"), move || artifact.encode()).await;
         encoded.map(Bytes::from).map_err(|e| status::internal(e.to_string()))
     }
 }

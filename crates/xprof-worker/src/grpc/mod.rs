@@ -42,14 +42,8 @@ pub(crate) struct Calls {
 
 impl Calls {
     fn new(app: &App) -> Self {
-        let running = app.metrics.gauge(
-            "xprof_worker_running_calls",
-            "Calls that have not been answered completely.",
-        );
-        Self {
-            running,
-            shutdown: app.shutdown.clone(),
-        }
+        let running = app.metrics.gauge("xprof_worker_running_calls", "Calls that have not been answered completely.");
+        Self { running, shutdown: app.shutdown.clone() }
     }
 
     /// Counts a call until its answer is complete. The drain waits for these.
@@ -158,9 +152,7 @@ fn panic_response(_: Box<dyn std::any::Any + Send>) -> http::Response<tonic::bod
 
 /// The age of connections, ±10 %, different in each process: workers that began together do not send all clients away together.
 pub fn jittered(age: Duration) -> Duration {
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     let spread = f64::from(nanos.wrapping_mul(2_654_435_761).wrapping_add(std::process::id())) / f64::from(u32::MAX);
     age.mul_f64(0.9 + 0.2 * spread)
 }

@@ -85,12 +85,8 @@ fn with_details(mut status: Status, code: &'static str, retry: Retry) -> Status 
         Retry::Elsewhere => "elsewhere",
         Retry::Later => "later",
     };
-    status
-        .metadata_mut()
-        .insert("xprof-error", AsciiMetadataValue::from_static(code));
-    status
-        .metadata_mut()
-        .insert("xprof-retry", AsciiMetadataValue::from_static(retry));
+    status.metadata_mut().insert("xprof-error", AsciiMetadataValue::from_static(code));
+    status.metadata_mut().insert("xprof-retry", AsciiMetadataValue::from_static(retry));
     status
 }
 
@@ -100,30 +96,16 @@ mod tests {
 
     #[test]
     fn names_the_file_and_the_cause() {
-        let missing = StorageError::NotFound {
-            path: "/r/h.xplane.pb".into(),
-        };
+        let missing = StorageError::NotFound { path: "/r/h.xplane.pb".into() };
         let status = from_engine(&EngineError::Storage(missing));
-        assert_eq!(
-            (status.code(), status.message()),
-            (Code::NotFound, "/r/h.xplane.pb; No such file or directory")
-        );
+        assert_eq!((status.code(), status.message()), (Code::NotFound, "/r/h.xplane.pb; No such file or directory"));
         assert_eq!(status.metadata().get("xprof-retry").unwrap(), "no");
 
-        let source = Error::Malformed {
-            file: "h".into(),
-            offset: 7,
-            source: xprof_core::wire::WireError::Truncated,
-        };
-        let status = from_engine(&EngineError::Convert {
-            path: "/r/h.xplane.pb".into(),
-            source,
-        });
+        let source = Error::Malformed { file: "h".into(), offset: 7, source: xprof_core::wire::WireError::Truncated };
+        let status = from_engine(&EngineError::Convert { path: "/r/h.xplane.pb".into(), source });
         assert_eq!(status.code(), Code::DataLoss);
         assert!(
-            status
-                .message()
-                .starts_with("/r/h.xplane.pb cannot be converted: h is not a readable trace: at byte 7")
+            status.message().starts_with("/r/h.xplane.pb cannot be converted: h is not a readable trace: at byte 7")
         );
         assert_eq!(status.metadata().get("xprof-error").unwrap(), "malformed_trace");
     }

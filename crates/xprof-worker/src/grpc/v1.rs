@@ -46,11 +46,7 @@ pub struct Service {
 
 impl Service {
     pub(super) fn new(app: &App, calls: &Calls) -> Self {
-        Self {
-            app: app.clone(),
-            calls: calls.clone(),
-            started: Instant::now(),
-        }
+        Self { app: app.clone(), calls: calls.clone(), started: Instant::now() }
     }
 }
 
@@ -73,18 +69,12 @@ impl Worker for Service {
         }));
         let engine = self.app.engine.clone();
         let run = Box::pin(run(engine, job));
-        let answer = Answer {
-            state: State::Running { run, progress },
-            worker_id: Arc::clone(&self.app.worker_id),
-            _call: call,
-        };
-        Ok(Response::new(Box::pin(stream::unfold(
-            answer,
-            |mut answer| async move {
-                let part = answer.next().await?;
-                Some((part.map(|part| MapReply { part: Some(part) }), answer))
-            },
-        ))))
+        let answer =
+            Answer { state: State::Running { run, progress }, worker_id: Arc::clone(&self.app.worker_id), _call: call };
+        Ok(Response::new(Box::pin(stream::unfold(answer, |mut answer| async move {
+            let part = answer.next().await?;
+            Some((part.map(|part| MapReply { part: Some(part) }), answer))
+        }))))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
@@ -106,22 +96,12 @@ impl Worker for Service {
 
 /// Checks a request and translates it.
 fn job_of(request: MapRequest) -> Result<MapJob, Status> {
-    let trace = request
-        .trace
-        .ok_or_else(|| status::invalid("the request names no trace"))?;
+    let trace = request.trace.ok_or_else(|| status::invalid("the request names no trace"))?;
     let tool = registry::find(&request.tool).map_err(|e| status::from_core(&e))?;
     if request.artifact_version != 0 && request.artifact_version != tool.artifact_version {
-        return Err(status::wrong_version(
-            tool.artifact_kind,
-            request.artifact_version,
-            tool.artifact_version,
-        ));
+        return Err(status::wrong_version(tool.artifact_kind, request.artifact_version, tool.artifact_version));
     }
-    let host = if request.host.is_empty() {
-        host_of_file(&trace.path)
-    } else {
-        &request.host
-    };
+    let host = if request.host.is_empty() { host_of_file(&trace.path) } else { &request.host };
     Ok(MapJob {
         host: host.into(),
         expected: expected(&trace),
@@ -146,10 +126,7 @@ fn expected(trace: &TraceSource) -> Option<TraceIdentity> {
 async fn run(engine: Engine, job: MapJob) -> Result<(Mapped, Bytes), Status> {
     let mapped = engine.map(job).await.map_err(|e| status::from_engine(&e))?;
     let artifact = mapped.artifact.clone();
-    let encoded = engine
-        .pool()
-        .run(tracing::info_span!("encode"), move || artifact.encode())
-        .await;
+    let encoded = engine.pool().run(tracing::info_span!("encode"), move || artifact.encode()).await;
     let encoded = encoded.map_err(|e| status::internal(e.to_string()))?;
     Ok((mapped, encoded.into()))
 }
@@ -163,14 +140,8 @@ struct Answer {
 }
 
 enum State {
-    Running {
-        run: BoxFuture<'static, Result<(Mapped, Bytes), Status>>,
-        progress: mpsc::UnboundedReceiver<Stage>,
-    },
-    Sending {
-        rest: Bytes,
-        done: Box<MapDone>,
-    },
+    Running { run: BoxFuture<'static, Result<(Mapped, Bytes), Status>>, progress: mpsc::UnboundedReceiver<Stage> },
+    Sending { rest: Bytes, done: Box<MapDone> },
     Ended,
 }
 
@@ -244,17 +215,10 @@ fn problem_of(problem: &diag::Problem) -> Problem {
 /// The caller's id for logs on both sides, or one of ours.
 pub(super) fn request_id(metadata: &MetadataMap, given: &str) -> Arc<str> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let header = || {
-        metadata
-            .get("x-request-id")
-            .and_then(|v| v.to_str().ok())
-            .filter(|v| !v.is_empty() && v.len() <= 128)
-    };
+    let header =
+        || metadata.get("x-request-id").and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty() && v.len() <= 128);
     if given.is_empty() {
-        header().map_or_else(
-            || format!("w{}", NEXT.fetch_add(1, Ordering::Relaxed)).into(),
-            Into::into,
-        )
+        header().map_or_else(|| format!("w{}", NEXT.fetch_add(1, Ordering::Relaxed)).into(), Into::into)
     } else {
         given.into()
     }

@@ -34,10 +34,7 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let args = ["--cpu_threads=1", "--worker_id=w"].iter().chain(args);
         let args = args.map(|a| a.replace("DIR", dir.path().to_str().unwrap())).collect();
-        let Ok(Start::Run(loaded)) = config::read(&Sources {
-            args,
-            ..Sources::default()
-        }) else {
+        let Ok(Start::Run(loaded)) = config::read(&Sources { args, ..Sources::default() }) else {
             panic!("bad arguments")
         };
         let app = build(&loaded.config, Shutdown::manual(loaded.config.common.shutdown_grace())).unwrap();
@@ -47,17 +44,8 @@ impl Cluster {
             let app = app.clone();
             async move { app.serve(listener).await.unwrap() }
         });
-        let channel = Channel::from_shared(format!("http://{address}"))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        Self {
-            app,
-            channel,
-            server,
-            dir,
-        }
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Self { app, channel, server, dir }
     }
 
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -67,10 +55,7 @@ impl Cluster {
     }
 
     pub fn trace(&self, host: &str) -> PathBuf {
-        let space = XSpace {
-            hostnames: vec![host.into()],
-            ..XSpace::default()
-        };
+        let space = XSpace { hostnames: vec![host.into()], ..XSpace::default() };
         self.write(&format!("{host}.xplane.pb"), &space.encode_to_vec())
     }
 
@@ -82,10 +67,8 @@ impl Cluster {
                 parameters: [("use_saved_result".to_string(), "false".to_string())].into(),
             }),
         };
-        let answer = XprofAnalysisWorkerServiceClient::new(self.channel.clone())
-            .get_profile_data(request)
-            .await?
-            .into_inner();
+        let answer =
+            XprofAnalysisWorkerServiceClient::new(self.channel.clone()).get_profile_data(request).await?.into_inner();
         Ok((String::from_utf8(answer.output.to_vec()).unwrap(), answer.worker_id))
     }
 
@@ -94,11 +77,7 @@ impl Cluster {
         request: impl tonic::IntoRequest<MapRequest>,
     ) -> Result<(Vec<String>, Vec<u8>, MapDone), Status> {
         let client = WorkerClient::new(self.channel.clone());
-        let mut parts = client
-            .max_decoding_message_size(usize::MAX)
-            .map(request)
-            .await?
-            .into_inner();
+        let mut parts = client.max_decoding_message_size(usize::MAX).map(request).await?.into_inner();
         let (mut stages, mut bytes) = (Vec::new(), Vec::new());
         while let Some(reply) = parts.next().await {
             match reply?.part.unwrap() {
@@ -126,19 +105,13 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!(
-            "{gauge} is not {value} after five seconds:\n{}",
-            self.app.metrics.render()
-        );
+        panic!("{gauge} is not {value} after five seconds:\n{}", self.app.metrics.render());
     }
 }
 
 pub fn request(path: &Path, tool: &str) -> MapRequest {
     MapRequest {
-        trace: Some(TraceSource {
-            path: path.to_str().unwrap().into(),
-            ..TraceSource::default()
-        }),
+        trace: Some(TraceSource { path: path.to_str().unwrap().into(), ..TraceSource::default() }),
         host: "h0".into(),
         tool: tool.into(),
         request_id: "r1".into(),

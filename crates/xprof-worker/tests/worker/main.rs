@@ -40,10 +40,7 @@ async fn legacy_writes_one_file_for_the_whole_family() {
         OpStats::decode(&bytes[..]).unwrap();
         assert_eq!(first.get_or_insert_with(|| bytes.clone()), &bytes, "{tool}");
     }
-    let names: Vec<_> = std::fs::read_dir(cluster.dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let names: Vec<_> = std::fs::read_dir(cluster.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "nothing else is left behind: {names:?}");
 
     // A file that is there already is the answer, unless the trace is younger.
@@ -51,12 +48,7 @@ async fn legacy_writes_one_file_for_the_whole_family() {
     cluster.legacy(&trace, "hlo_stats").await.unwrap();
     assert_eq!(std::fs::read(&stored).unwrap(), b"");
     let later = std::time::SystemTime::now() + Duration::from_secs(10);
-    std::fs::File::options()
-        .append(true)
-        .open(&trace)
-        .unwrap()
-        .set_modified(later)
-        .unwrap();
+    std::fs::File::options().append(true).open(&trace).unwrap().set_modified(later).unwrap();
     cluster.legacy(&trace, "hlo_stats").await.unwrap();
     assert_eq!(Some(std::fs::read(&stored).unwrap()), first);
 }
@@ -75,30 +67,13 @@ async fn legacy_refuses_as_xprof_does() {
         "smart_suggestion",
     ] {
         let status = cluster.legacy(&trace, tool).await.unwrap_err();
-        assert_eq!(
-            (status.code(), status.message()),
-            (Code::Unimplemented, "Map not implemented"),
-            "{tool}"
-        );
+        assert_eq!((status.code(), status.message()), (Code::Unimplemented, "Map not implemented"), "{tool}");
     }
-    assert_eq!(
-        cluster.legacy(&trace, "trace_viewer@").await.unwrap_err().code(),
-        Code::Unimplemented
-    );
-    for tool in [
-        "perf_counters",
-        "utilization_viewer",
-        "kernel_utilization",
-        "hlo_op_profile",
-        "tool_names",
-        "",
-    ] {
+    assert_eq!(cluster.legacy(&trace, "trace_viewer@").await.unwrap_err().code(), Code::Unimplemented);
+    for tool in ["perf_counters", "utilization_viewer", "kernel_utilization", "hlo_op_profile", "tool_names", ""] {
         let status = cluster.legacy(&trace, tool).await.unwrap_err();
         let text = format!("Can not find tool: {tool}");
-        assert_eq!(
-            (status.code(), status.message()),
-            (Code::InvalidArgument, text.as_str())
-        );
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, text.as_str()));
     }
     let missing = cluster.dir.path().join("nope.xplane.pb");
     let status = cluster.legacy(&missing, "hlo_stats").await.unwrap_err();
@@ -109,22 +84,8 @@ async fn legacy_refuses_as_xprof_does() {
     assert_eq!(status.code(), Code::DataLoss);
     assert!(status.message().contains("bad.xplane.pb"), "{}", status.message());
     assert!(!cluster.dir.path().join("bad.op_stats_v2.pb").exists());
-    assert_eq!(
-        cluster
-            .legacy(Path::new("h0.xplane.pb"), "hlo_stats")
-            .await
-            .unwrap_err()
-            .code(),
-        Code::InvalidArgument
-    );
-    assert_eq!(
-        cluster
-            .legacy(cluster.dir.path(), "hlo_stats")
-            .await
-            .unwrap_err()
-            .code(),
-        Code::FailedPrecondition
-    );
+    assert_eq!(cluster.legacy(Path::new("h0.xplane.pb"), "hlo_stats").await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(cluster.legacy(cluster.dir.path(), "hlo_stats").await.unwrap_err().code(), Code::FailedPrecondition);
 }
 
 #[tokio::test]
@@ -133,30 +94,17 @@ async fn v1_streams_the_artifact() {
     let trace = cluster.trace("h0");
     let (stages, bytes, done) = cluster.map(request(&trace, "overview_page")).await.unwrap();
     assert_eq!(stages, ["queued", "read", "prepare", "map"]);
-    assert_eq!(
-        (done.worker_id.as_str(), done.artifact_bytes, done.cache_hit),
-        ("w", bytes.len() as u64, false)
-    );
+    assert_eq!((done.worker_id.as_str(), done.artifact_bytes, done.cache_hit), ("w", bytes.len() as u64, false));
     let stats = HostStats::decode(&bytes[..]).unwrap();
     let (_, again, done) = cluster.map(request(&trace, "hlo_stats")).await.unwrap();
     assert!(done.cache_hit && again == bytes);
 
     // Both services give the same statistics.
     let (path, _) = cluster.legacy(&trace, "hlo_stats").await.unwrap();
-    assert_eq!(
-        std::fs::read(path).unwrap(),
-        stats.op_stats.unwrap_or_default().encode_to_vec()
-    );
+    assert_eq!(std::fs::read(path).unwrap(), stats.op_stats.unwrap_or_default().encode_to_vec());
 
-    let status = WorkerClient::new(cluster.channel.clone())
-        .status(StatusRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (status.worker_id.as_str(), status.prepared_traces, status.jobs_running),
-        ("w", 1, 0)
-    );
+    let status = WorkerClient::new(cluster.channel.clone()).status(StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.worker_id.as_str(), status.prepared_traces, status.jobs_running), ("w", 1, 0));
     assert!(status.tools.contains(&"overview_page".to_string()) && status.bytes_held > 0);
 }
 
@@ -171,26 +119,10 @@ async fn v1_says_why_not() {
     };
     for (request, code, word) in [
         (change(|r| r.trace = None), Code::InvalidArgument, "invalid_request"),
-        (
-            change(|r| r.tool = "nope".into()),
-            Code::InvalidArgument,
-            "unknown_tool",
-        ),
-        (
-            change(|r| r.artifact_version = 99),
-            Code::FailedPrecondition,
-            "artifact_version",
-        ),
-        (
-            change(|r| r.trace.as_mut().unwrap().size_bytes = 99),
-            Code::FailedPrecondition,
-            "trace_changed",
-        ),
-        (
-            change(|r| r.trace.as_mut().unwrap().path.push('x')),
-            Code::NotFound,
-            "file_not_found",
-        ),
+        (change(|r| r.tool = "nope".into()), Code::InvalidArgument, "unknown_tool"),
+        (change(|r| r.artifact_version = 99), Code::FailedPrecondition, "artifact_version"),
+        (change(|r| r.trace.as_mut().unwrap().size_bytes = 99), Code::FailedPrecondition, "trace_changed"),
+        (change(|r| r.trace.as_mut().unwrap().path.push('x')), Code::NotFound, "file_not_found"),
         (
             change(|r| r.trace.as_mut().unwrap().path = "gs://b/x.xplane.pb".into()),
             Code::InvalidArgument,
@@ -210,22 +142,11 @@ async fn stays_inside_its_roots() {
     std::fs::write(outside.path().join("h0.xplane.pb"), b"").unwrap();
     let trace = cluster.trace("h0");
     assert!(cluster.legacy(&trace, "hlo_stats").await.is_ok());
-    let status = cluster
-        .legacy(&outside.path().join("h0.xplane.pb"), "hlo_stats")
-        .await
-        .unwrap_err();
+    let status = cluster.legacy(&outside.path().join("h0.xplane.pb"), "hlo_stats").await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{}", status.message());
     assert!(!outside.path().join("h0.op_stats_v2.pb").exists());
-    let around = cluster
-        .dir
-        .path()
-        .join("..")
-        .join(outside.path().file_name().unwrap())
-        .join("h0.xplane.pb");
-    assert_eq!(
-        cluster.map(request(&around, "hlo_stats")).await.unwrap_err().code(),
-        Code::PermissionDenied
-    );
+    let around = cluster.dir.path().join("..").join(outside.path().file_name().unwrap()).join("h0.xplane.pb");
+    assert_eq!(cluster.map(request(&around, "hlo_stats")).await.unwrap_err().code(), Code::PermissionDenied);
 }
 
 #[tokio::test]
@@ -235,21 +156,14 @@ async fn a_dropped_call_stops_its_work() {
     let release = cluster.block_pool().await;
     let mut client = WorkerClient::new(cluster.channel.clone());
     let mut parts = client.map(request(&trace, "hlo_stats")).await.unwrap().into_inner();
-    assert!(matches!(
-        parts.next().await.unwrap().unwrap().part,
-        Some(Part::Progress(_))
-    ));
+    assert!(matches!(parts.next().await.unwrap().unwrap().part, Some(Part::Progress(_))));
     cluster.until("xprof_map_running_jobs", 1).await;
     drop(parts);
     cluster.until("xprof_worker_running_calls", 0).await;
     drop(release);
     cluster.until("xprof_map_running_jobs", 0).await;
     assert!(cluster.app.metrics.render().contains("outcome=\"cancelled\"} 1\n"));
-    assert_eq!(
-        cluster.app.engine.status().prepared_traces,
-        0,
-        "the abandoned job did not run"
-    );
+    assert_eq!(cluster.app.engine.status().prepared_traces, 0, "the abandoned job did not run");
 }
 
 #[tokio::test]
@@ -271,22 +185,10 @@ async fn drains_what_runs_and_tells_health() {
     let trace = cluster.trace("h0");
     let mut health = HealthClient::new(cluster.channel.clone());
     for service in xprof_worker::grpc::SERVICES {
-        let answer = health
-            .check(HealthCheckRequest {
-                service: service.into(),
-            })
-            .await
-            .unwrap();
+        let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap();
         assert_eq!(answer.into_inner().status, 1, "{service}");
     }
-    assert_eq!(
-        health
-            .check(HealthCheckRequest { service: "nope".into() })
-            .await
-            .unwrap_err()
-            .code(),
-        Code::NotFound
-    );
+    assert_eq!(health.check(HealthCheckRequest { service: "nope".into() }).await.unwrap_err().code(), Code::NotFound);
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watch.next().await.unwrap().unwrap().status, 1);
 
@@ -295,11 +197,7 @@ async fn drains_what_runs_and_tells_health() {
     let mut parts = client.map(request(&trace, "hlo_stats")).await.unwrap().into_inner();
     parts.next().await.unwrap().unwrap();
     cluster.app.shutdown.begin();
-    assert_eq!(
-        watch.next().await.unwrap().unwrap().status,
-        2,
-        "health says NOT_SERVING"
-    );
+    assert_eq!(watch.next().await.unwrap().unwrap().status, 2, "health says NOT_SERVING");
     drop(release);
     let mut done = false;
     while let Some(part) = parts.next().await {
@@ -336,35 +234,23 @@ async fn describes_itself() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let mut client = ServerReflectionClient::new(cluster.channel.clone());
-    let mut answers = client
-        .server_reflection_info(tokio_stream::once(ask))
-        .await
-        .unwrap()
-        .into_inner();
+    let mut answers = client.server_reflection_info(tokio_stream::once(ask)).await.unwrap().into_inner();
     let Some(MessageResponse::ListServicesResponse(list)) = answers.next().await.unwrap().unwrap().message_response
     else {
         panic!("no list")
     };
     let names: Vec<_> = list.service.into_iter().map(|s| s.name).collect();
-    for name in [
-        "grpc.health.v1.Health",
-        "xprof.pywrap.XprofAnalysisWorkerService",
-        "xprof.worker.v1.Worker",
-    ] {
+    for name in ["grpc.health.v1.Health", "xprof.pywrap.XprofAnalysisWorkerService", "xprof.worker.v1.Worker"] {
         assert!(names.iter().any(|n| n == name), "{name} is not in {names:?}");
     }
     let ask = v1alpha::ServerReflectionRequest {
         host: String::new(),
-        message_request: Some(
-            v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol("xprof.worker.v1.Worker".into()),
-        ),
+        message_request: Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(
+            "xprof.worker.v1.Worker".into(),
+        )),
     };
     let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(cluster.channel.clone());
-    let mut answers = client
-        .server_reflection_info(tokio_stream::once(ask))
-        .await
-        .unwrap()
-        .into_inner();
+    let mut answers = client.server_reflection_info(tokio_stream::once(ask)).await.unwrap().into_inner();
     assert!(answers.next().await.unwrap().is_ok());
 }
 

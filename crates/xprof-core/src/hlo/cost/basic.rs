@@ -53,10 +53,7 @@ impl Analysis<'_> {
             Opcode::Map => usual().with_flops(self.called(i, 0)?.total.flops * i.shape.n_elements() as f32),
             Opcode::Scan => {
                 let input = array(0)?;
-                let dim = i
-                    .dimensions()
-                    .first()
-                    .and_then(|&dim| input.dims.get(usize::try_from(dim).ok()?));
+                let dim = i.dimensions().first().and_then(|&dim| input.dims.get(usize::try_from(dim).ok()?));
                 let lanes = input.n_elements() / dim.copied().unwrap_or(1).max(1);
                 usual().with_flops(self.called(i, 0)?.total.flops * lanes as f32)
             }
@@ -106,9 +103,7 @@ impl Analysis<'_> {
         let n_targets = i.operands.len() / 2;
         let size = |n: usize| computation.operand(i, n).map_or(0, |o| sizes::bytes(&o.shape)) as f32;
         let updates: f32 = (n_targets + 1..i.operands.len()).map(size).sum();
-        let elements = computation
-            .operand(i, n_targets + 1)
-            .map_or(0, |o| o.shape.n_elements());
+        let elements = computation.operand(i, n_targets + 1).map_or(0, |o| o.shape.n_elements());
         let mut cost = Cost::default_for(computation, i);
         for n in 0..n_targets {
             cost.put(n as u32 + 1, size(n_targets + 1 + n));
@@ -121,17 +116,14 @@ impl Analysis<'_> {
 
 /// Cycles per element times elements.
 pub(super) fn elementwise(i: &Instruction) -> f32 {
-    i.shape.as_array().map_or(0.0, |a| {
-        cycles(i.opcode, a.element).saturating_mul(a.n_elements()) as f32
-    })
+    i.shape.as_array().map_or(0.0, |a| cycles(i.opcode, a.element).saturating_mul(a.n_elements()) as f32)
 }
 
 /// As much is read as is written, and the indices are read too.
 fn moved(mut cost: Cost, i: &Instruction, index_bytes: i64, source: &ArrayShape) -> Cost {
     let out = sizes::bytes(&i.shape) as f32;
     cost.put(1, out);
-    cost.utilization
-        .push((0, ratio(i.shape.n_elements(), source.n_elements())));
+    cost.utilization.push((0, ratio(i.shape.n_elements(), source.n_elements())));
     cost.with_bytes(out * 2.0 + index_bytes as f32)
 }
 
@@ -141,8 +133,7 @@ fn dynamic_update_slice(mut cost: Cost, i: &Instruction, update: &ArrayShape, in
     cost.put(1, 0.0);
     cost.put(RESULT, bytes);
     let n = i.shape.n_elements();
-    cost.utilization
-        .push((0, ratio(n.saturating_sub(update.n_elements()), n)));
+    cost.utilization.push((0, ratio(n.saturating_sub(update.n_elements()), n)));
     cost.with_bytes(bytes * 2.0 + index.map_or(0, sizes::bytes) as f32)
 }
 
@@ -153,11 +144,7 @@ fn ratio(part: i64, whole: i64) -> f32 {
 /// Pieces that do not end where a warp ends make every thread search for its piece.
 fn concatenate(i: &Instruction, first: &ArrayShape) -> f32 {
     let dim = i.dimensions().first().copied().unwrap_or(0);
-    let size = usize::try_from(dim)
-        .ok()
-        .and_then(|dim| first.dims.get(dim))
-        .copied()
-        .unwrap_or(0);
+    let size = usize::try_from(dim).ok().and_then(|dim| first.dims.get(dim)).copied().unwrap_or(0);
     let per_element = if dim > 0 && size % 32 != 0 { 400 } else { 6 };
     i.shape.n_elements().saturating_mul(per_element) as f32
 }
@@ -166,10 +153,7 @@ fn concatenate(i: &Instruction, first: &ArrayShape) -> f32 {
 pub(super) fn dot(lhs: &ArrayShape, result: &ArrayShape, dims: &DotDims) -> Result<f32, Unanalysable> {
     let mut depth = 1i64;
     for &dim in &dims.lhs_contracting {
-        let size = usize::try_from(dim)
-            .ok()
-            .and_then(|dim| lhs.dims.get(dim))
-            .ok_or(Unanalysable)?;
+        let size = usize::try_from(dim).ok().and_then(|dim| lhs.dims.get(dim)).ok_or(Unanalysable)?;
         depth = depth.saturating_mul(*size);
     }
     Ok(result.n_elements().saturating_mul(depth).saturating_mul(2) as f32)
@@ -223,18 +207,11 @@ fn only_relabels(i: &Instruction, input: &ArrayShape) -> bool {
     let perm = i.dimensions();
     // Dimension `d` of the output is dimension `perm[d]` of the input; both must come in the same order in memory.
     let renamed = |dim: &i64| usize::try_from(*dim).ok().and_then(|d| perm.get(d)).copied();
-    to.minor_to_major
-        .iter()
-        .map(renamed)
-        .eq(from.minor_to_major.iter().map(|&dim| Some(dim)))
+    to.minor_to_major.iter().map(renamed).eq(from.minor_to_major.iter().map(|&dim| Some(dim)))
 }
 
 fn ceil_log2(n: i64) -> i64 {
-    if n < 2 {
-        0
-    } else {
-        i64::from(64 - (n - 1).leading_zeros())
-    }
+    if n < 2 { 0 } else { i64::from(64 - (n - 1).leading_zeros()) }
 }
 
 fn floor_log2(n: i64) -> i64 {
@@ -254,20 +231,8 @@ mod tests {
         let operands: Vec<&str> = operands.iter().map(String::as_str).collect();
         let entry = Comp::new(0, parameters).add("x", opcode, result, &operands, &extra.concat());
         let facts = facts(&[binary(1, "add"), entry], &[]);
-        let [
-            model_flops,
-            device_flops,
-            bytes_accessed,
-            hbm_read_bytes,
-            hbm_written_bytes,
-        ] = expect;
-        let expect = Costs {
-            model_flops,
-            device_flops,
-            bytes_accessed,
-            hbm_read_bytes,
-            hbm_written_bytes,
-        };
+        let [model_flops, device_flops, bytes_accessed, hbm_read_bytes, hbm_written_bytes] = expect;
+        let expect = Costs { model_flops, device_flops, bytes_accessed, hbm_read_bytes, hbm_written_bytes };
         assert_eq!(facts.find("x").and_then(|x| x.costs()), Some(expect), "{opcode}");
     }
 
@@ -275,13 +240,7 @@ mod tests {
     fn counts_flops_and_bytes() {
         let m = || f32s(&[4, 4]);
         let some = |flops: i64, read: i64, written: i64| {
-            [
-                Some(flops),
-                Some(flops),
-                Some(read + written),
-                Some(read),
-                Some(written),
-            ]
+            [Some(flops), Some(flops), Some(read + written), Some(read), Some(written)]
         };
         check(&[m(), m()], "add", &m(), &[], some(48, 128, 64));
         check(&[m()], "exponential", &m(), &[], some(16 * 86, 64, 64));
@@ -291,13 +250,7 @@ mod tests {
         let reduce = [ints(14, &[1]), ints(38, &[1])];
         check(&[m(), f32s(&[])], "reduce", &f32s(&[4]), &reduce, some(36, 80, 16));
         // Narrow types run several operations at once, rounded up.
-        check(
-            &[array(2, &[3])],
-            "negate",
-            &array(2, &[3]),
-            &[],
-            [Some(9), Some(5), Some(6), Some(3), Some(3)],
-        );
+        check(&[array(2, &[3])], "negate", &array(2, &[3]), &[], [Some(9), Some(5), Some(6), Some(3), Some(3)]);
         // The pointers of a tuple lie nowhere.
         let call = [message(28, "unknown")];
         check(&[m()], "custom-call", &m(), &call, [None; 5]);
@@ -314,36 +267,17 @@ mod tests {
     fn keeps_the_quirks_of_single_ports() {
         let (v, w) = (f32s(&[3, 5, 5]), f32s(&[3, 5, 7]));
         let options = [message(59, int(1, 1))];
-        let costs = [
-            Some(2 * 5 * 105),
-            Some(2 * 5 * 105),
-            Some(420 + 150 + 420),
-            Some(840),
-            Some(420),
-        ];
+        let costs = [Some(2 * 5 * 105), Some(2 * 5 * 105), Some(420 + 150 + 420), Some(840), Some(420)];
         check(&[v, w.clone()], "triangular-solve", &w, &options, costs);
         let index = || array(4, &[]);
         let slice = [ints(20, &[1, 2])];
         let costs = [Some(0), Some(0), Some(20), Some(16), Some(8)];
-        check(
-            &[array(8, &[3, 2]), index(), index()],
-            "dynamic-slice",
-            &array(8, &[1, 2]),
-            &slice,
-            costs,
-        );
+        check(&[array(8, &[3, 2]), index(), index()], "dynamic-slice", &array(8, &[1, 2]), &slice, costs);
     }
 
     #[test]
     fn rounds_logarithms() {
-        for (n, ceil, floor) in [
-            (0, 0, 0),
-            (1, 0, 0),
-            (2, 1, 1),
-            (3, 2, 1),
-            (1024, 10, 10),
-            (1025, 11, 10),
-        ] {
+        for (n, ceil, floor) in [(0, 0, 0), (1, 0, 0), (2, 1, 1), (3, 2, 1), (1024, 10, 10), (1025, 11, 10)] {
             assert_eq!((ceil_log2(n), floor_log2(n)), (ceil, floor), "{n}");
         }
     }

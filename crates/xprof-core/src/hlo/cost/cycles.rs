@@ -41,64 +41,20 @@ pub(super) fn cycles(opcode: Opcode, element: PrimitiveType) -> i64 {
         Opcode::Cbrt => &[(P::F16, 925), (P::F32, 867), (P::F64, 6339)],
         Opcode::Cosine => &[(P::F16, 691), (P::F32, 662), (P::F64, 1717), (P::C128, 6613)],
         Opcode::Sine => &[(P::F32, 662), (P::F64, 1789), (P::C128, 5878)],
-        Opcode::Exponential => &[
-            (P::F16, 108),
-            (P::F32, 86),
-            (P::F64, 1652),
-            (P::C64, 1360),
-            (P::C128, 4028),
-        ],
-        Opcode::ExponentialMinusOne => &[
-            (P::F16, 396),
-            (P::F32, 381),
-            (P::F64, 1900),
-            (P::C64, 1400),
-            (P::C128, 4161),
-        ],
-        Opcode::Log => &[
-            (P::F16, 266),
-            (P::F32, 244),
-            (P::F64, 608),
-            (P::C64, 950),
-            (P::C128, 7599),
-        ],
-        Opcode::LogPlusOne => &[
-            (P::F16, 284),
-            (P::F32, 262),
-            (P::F64, 2073),
-            (P::C64, 842),
-            (P::C128, 6962),
-        ],
+        Opcode::Exponential => &[(P::F16, 108), (P::F32, 86), (P::F64, 1652), (P::C64, 1360), (P::C128, 4028)],
+        Opcode::ExponentialMinusOne => &[(P::F16, 396), (P::F32, 381), (P::F64, 1900), (P::C64, 1400), (P::C128, 4161)],
+        Opcode::Log => &[(P::F16, 266), (P::F32, 244), (P::F64, 608), (P::C64, 950), (P::C128, 7599)],
+        Opcode::LogPlusOne => &[(P::F16, 284), (P::F32, 262), (P::F64, 2073), (P::C64, 842), (P::C128, 6962)],
         Opcode::Logistic => &[(P::F16, 226), (P::F32, 176), (P::F64, 2412)],
         Opcode::Tanh => &[(P::F16, 212), (P::F32, 190), (P::F64, 1609), (P::C128, 9939)],
-        Opcode::Rsqrt => &[
-            (P::F16, 97),
-            (P::F32, 75),
-            (P::F64, 698),
-            (P::C64, 2383),
-            (P::C128, 11318),
-        ],
-        Opcode::Sqrt => &[
-            (P::F16, 97),
-            (P::F32, 75),
-            (P::F64, 986),
-            (P::C64, 3193),
-            (P::C128, 15606),
-        ],
-        Opcode::Atan2 => &[
-            (P::F16, 482),
-            (P::F32, 486),
-            (P::F64, 3747),
-            (P::C64, 5353),
-            (P::C128, 39027),
-        ],
+        Opcode::Rsqrt => &[(P::F16, 97), (P::F32, 75), (P::F64, 698), (P::C64, 2383), (P::C128, 11318)],
+        Opcode::Sqrt => &[(P::F16, 97), (P::F32, 75), (P::F64, 986), (P::C64, 3193), (P::C128, 15606)],
+        Opcode::Atan2 => &[(P::F16, 482), (P::F32, 486), (P::F64, 3747), (P::C64, 5353), (P::C128, 39027)],
         Opcode::Add | Opcode::Subtract => &[(P::F64, 97), (P::C128, 97)],
         Opcode::Multiply => &[(P::F64, 97), (P::C128, 270)],
         _ => &[],
     };
-    row.iter()
-        .find(|(known, _)| *known == element)
-        .map_or(DEFAULT_CYCLES, |&(_, cycles)| cycles)
+    row.iter().find(|(known, _)| *known == element).map_or(DEFAULT_CYCLES, |&(_, cycles)| cycles)
 }
 
 #[cfg(test)]

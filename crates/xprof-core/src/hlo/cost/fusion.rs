@@ -31,8 +31,7 @@ impl Analysis<'_> {
             return self.instruction(body, access);
         }
         let steps = body.instructions.len();
-        self.fused_left
-            .set(self.fused_left.get().checked_sub(steps).ok_or(Unanalysable)?);
+        self.fused_left.set(self.fused_left.get().checked_sub(steps).ok_or(Unanalysable)?);
         let costs = self.called(i, 0)?;
         let (outputs, updated) = written(body, i);
         let used = utilization(body, costs, &updated)?;
@@ -55,10 +54,7 @@ impl Analysis<'_> {
             let mut leaves = Vec::new();
             sizes::each_leaf_path(&parameter.shape, &mut Path::new(), &mut |path, _| {
                 let reader = parts.reader(at as u32, path) as usize;
-                let bytes = body
-                    .instructions
-                    .get(reader)
-                    .map_or(0, |reader| sizes::bytes(&reader.shape));
+                let bytes = body.instructions.get(reader).map_or(0, |reader| sizes::bytes(&reader.shape));
                 let used = used.of.get(reader).copied().unwrap_or(0.0);
                 leaves.push((path.clone(), (bytes as f32 * used.min(1.0)).round()));
             });
@@ -81,9 +77,7 @@ impl TupleParts {
         let mut parts = FxHashMap::default();
         for (at, i) in body.instructions.iter().enumerate() {
             if let (Opcode::GetTupleElement, Some(&tuple)) = (i.opcode, i.operands.first()) {
-                parts
-                    .entry((tuple, i.int(field::TUPLE_INDEX) as u32))
-                    .or_insert(at as u32);
+                parts.entry((tuple, i.int(field::TUPLE_INDEX) as u32)).or_insert(at as u32);
             }
         }
         Self(parts)
@@ -122,10 +116,7 @@ pub(super) fn custom_memory_access<'m>(
     }
     let computation = *fusion.called.first()?;
     let instruction = (*accesses.get(computation as usize)?)?;
-    module.instruction(InstructionRef {
-        computation,
-        instruction,
-    })
+    module.instruction(InstructionRef { computation, instruction })
 }
 
 /// The bytes that the result's parts receive, and the instructions that update a part of a larger array in place.
@@ -156,12 +147,10 @@ fn written(body: &Computation, fusion: &Instruction) -> (Vec<(Path, f32)>, Vec<u
 fn passes_order_on(body: &Computation, i: &Instruction) -> bool {
     match i.opcode {
         Opcode::Tuple | Opcode::GetTupleElement => true,
-        Opcode::Bitcast => body
-            .operand(i, 0)
-            .is_some_and(|operand| match (&*operand.shape, &*i.shape) {
-                (Shape::Array(from), Shape::Array(to)) => from.dims == to.dims && from.layout == to.layout,
-                _ => false,
-            }),
+        Opcode::Bitcast => body.operand(i, 0).is_some_and(|operand| match (&*operand.shape, &*i.shape) {
+            (Shape::Array(from), Shape::Array(to)) => from.dims == to.dims && from.layout == to.layout,
+            _ => false,
+        }),
         opcode => opcode.is_elementwise() || matches!(opcode, Opcode::Map | Opcode::Rng),
     }
 }
@@ -170,19 +159,13 @@ fn utilization(body: &Computation, costs: &ComputationCost, in_place: &[u32]) ->
     let n = body.instructions.len();
     let mut weights = vec![0.0f32; n];
     let mut roots: Vec<Vec<u32>> = vec![Vec::new(); n];
-    let mut used = Utilization {
-        of: vec![0.0; n],
-        flops: 0.0,
-    };
+    let mut used = Utilization { of: vec![0.0; n], flops: 0.0 };
     let mut steps = 0usize;
     *weights.get_mut(body.root as usize).ok_or(Unanalysable)? = 1.0;
     roots[body.root as usize].push(body.root);
     for &at in body.post_order().iter().rev() {
         let here = at as usize;
-        let (instruction, cost) = (
-            &body.instructions[here],
-            costs.instructions.get(here).ok_or(Unanalysable)?,
-        );
+        let (instruction, cost) = (&body.instructions[here], costs.instructions.get(here).ok_or(Unanalysable)?);
         let mine = std::mem::take(&mut roots[here]);
         let times: f32 = mine.iter().map(|&root| weights[root as usize]).sum();
         used.of[here] = times;
@@ -202,17 +185,10 @@ fn utilization(body: &Computation, costs: &ComputationCost, in_place: &[u32]) ->
                 if !roots[target].contains(&operand) {
                     roots[target].push(operand);
                 }
-                let part = if k == 0 && in_place.contains(&at) {
-                    0.0
-                } else {
-                    cost.utilization_of(k)
-                };
+                let part = if k == 0 && in_place.contains(&at) { 0.0 } else { cost.utilization_of(k) };
                 let elements = body.instructions[target].shape.n_elements() as f32;
-                weights[target] += if elements > 0.0 {
-                    (times * part * elements).ceil() / elements
-                } else {
-                    times * part
-                };
+                weights[target] +=
+                    if elements > 0.0 { (times * part * elements).ceil() / elements } else { times * part };
             }
             if steps > MAX_ROOT_STEPS {
                 return Err(Unanalysable);
@@ -234,18 +210,12 @@ mod tests {
         let entry = Comp::new(0, parameters).add("x", "fusion", result, &operands, &extra);
         let facts = facts(&[binary(1, "add"), body, entry], &[]);
         let costs = facts.find("x").and_then(|x| x.costs()).expect("costs");
-        assert_eq!(
-            (costs.model_flops, costs.bytes_accessed),
-            (Some(expect.0), Some(expect.1))
-        );
+        assert_eq!((costs.model_flops, costs.bytes_accessed), (Some(expect.0), Some(expect.1)));
     }
 
     /// `slice` of the first rows or elements.
     fn first(limits: &[i64]) -> Vec<u8> {
-        limits
-            .iter()
-            .flat_map(|&limit| message(17, [int(2, limit), int(3, 1)].concat()))
-            .collect()
+        limits.iter().flat_map(|&limit| message(17, [int(2, limit), int(3, 1)].concat())).collect()
     }
 
     #[test]
@@ -292,13 +262,7 @@ mod tests {
         let parameters = [f32s(&[8, 4]), array(4, &[2, 1])];
         let dims = message(33, [ints(1, &[1]), ints(2, &[0]), ints(3, &[0]), int(4, 1)].concat());
         let body = Comp::new(2, &parameters)
-            .add(
-                "g",
-                "gather",
-                &f32s(&[2, 4]),
-                &["p0", "p1"],
-                &[dims, ints(34, &[1, 4])].concat(),
-            )
+            .add("g", "gather", &f32s(&[2, 4]), &["p0", "p1"], &[dims, ints(34, &[1, 4])].concat())
             .add("e", "exponential", &f32s(&[2, 4]), &["g"], &[]);
         check("kCustom", &parameters, body, &f32s(&[2, 4]), (0, 72));
     }

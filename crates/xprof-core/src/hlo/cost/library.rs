@@ -29,12 +29,7 @@ fn is_cudnn_convolution(target: &str) -> bool {
 
 pub(super) fn custom_call(computation: &Computation, i: &Instruction) -> Result<Cost, Unanalysable> {
     let target = i.text(field::CUSTOM_CALL_TARGET);
-    let operand = |n: usize| {
-        computation
-            .operand(i, n)
-            .and_then(|o| o.shape.as_array())
-            .ok_or(Unanalysable)
-    };
+    let operand = |n: usize| computation.operand(i, n).and_then(|o| o.shape.as_array()).ok_or(Unanalysable);
     let config = i.bytes(field::BACKEND_CONFIG);
     if is_cublas_lt(target) {
         let result = sizes::first_array(&i.shape).ok_or(Unanalysable)?;
@@ -52,9 +47,7 @@ pub(super) fn custom_call(computation: &Computation, i: &Instruction) -> Result<
         cost.push(port, Path::new(), UNKNOWN);
     }
     let [flops, bytes] = cost_estimate(config);
-    Ok(cost
-        .with_flops(flops.unwrap_or(UNKNOWN))
-        .with_bytes(bytes.unwrap_or(UNKNOWN)))
+    Ok(cost.with_flops(flops.unwrap_or(UNKNOWN)).with_bytes(bytes.unwrap_or(UNKNOWN)))
 }
 
 /// The usual bytes, but the scratch memory among the results does not count.
@@ -80,11 +73,7 @@ fn gemm_dims(config: &[u8]) -> Result<DotDims, Unanalysable> {
     }
     // Protobuf knows each field under two spellings.
     let either = |value: &serde_json::Value, snake: &str, camel: &str| {
-        value
-            .get(snake)
-            .or_else(|| value.get(camel))
-            .cloned()
-            .unwrap_or_default()
+        value.get(snake).or_else(|| value.get(camel)).cloned().unwrap_or_default()
     };
     let gemm = either(&config, "gemm_backend_config", "gemmBackendConfig");
     let dims = either(&gemm, "dot_dimension_numbers", "dotDimensionNumbers");
@@ -92,10 +81,7 @@ fn gemm_dims(config: &[u8]) -> Result<DotDims, Unanalysable> {
     // JSON of protobuf messages writes 64-bit integers as strings.
     let number = |v: &serde_json::Value| v.as_i64().or_else(|| v.as_str()?.parse().ok());
     let lhs_contracting = list.as_array().into_iter().flatten().filter_map(number).collect();
-    Ok(DotDims {
-        lhs_contracting,
-        ..DotDims::default()
-    })
+    Ok(DotDims { lhs_contracting, ..DotDims::default() })
 }
 
 /// Flops and bytes that a custom call's author wrote into its configuration, however it is quoted.
@@ -133,10 +119,7 @@ mod tests {
     fn reads_configurations() {
         let both = [Some(12.0), Some(34.0)];
         check(r#"{"cost_estimate_json":{"flops":12,"bytes_accessed":34}}"#, both);
-        check(
-            r#"{"cost_estimate_json":"{\"flops\": 12, \"bytes_accessed\": 34}"}"#,
-            both,
-        );
+        check(r#"{"cost_estimate_json":"{\"flops\": 12, \"bytes_accessed\": 34}"}"#, both);
         check(r#"{"flops":12,"bytes_accessed":34,"cost_estimate_json":1}"#, both);
         check(r#"{"cost_estimate_json":{"flops":12.5}}"#, [Some(12.0), None]);
         check(r#"cost_estimate_json flops:"12" "bytes_accessed"= 34"#, both);

@@ -73,12 +73,7 @@ const UNKNOWN: f32 = -1.0;
 impl Cost {
     /// Nothing.
     fn zero() -> Self {
-        Self {
-            flops: 0.0,
-            bytes: 0.0,
-            ports: SmallVec::new(),
-            utilization: Vec::new(),
-        }
+        Self { flops: 0.0, bytes: 0.0, ports: SmallVec::new(), utilization: Vec::new() }
     }
 
     /// No flops; the result is written and the operands are read once.
@@ -98,11 +93,7 @@ impl Cost {
 
     /// Sets the bytes at a port of a whole value.
     fn put(&mut self, port: u32, bytes: f32) {
-        match self
-            .ports
-            .iter_mut()
-            .find(|((p, path), _)| *p == port && path.is_empty())
-        {
+        match self.ports.iter_mut().find(|((p, path), _)| *p == port && path.is_empty()) {
             Some((_, known)) => *known = bytes,
             None => self.push(port, Path::new(), bytes),
         }
@@ -125,10 +116,7 @@ impl Cost {
     }
 
     fn utilization_of(&self, operand: usize) -> f32 {
-        self.utilization
-            .iter()
-            .find(|(n, _)| *n == operand)
-            .map_or(1.0, |&(_, u)| u)
+        self.utilization.iter().find(|(n, _)| *n == operand).map_or(1.0, |&(_, u)| u)
     }
 
     /// Bytes that are read from and written to the device's main memory.
@@ -139,15 +127,10 @@ impl Cost {
             let (shape, sum) = if *port == RESULT {
                 (Some(&*instruction.shape), &mut written)
             } else {
-                (
-                    computation.operand(instruction, *port as usize - 1).map(|o| &*o.shape),
-                    &mut read,
-                )
+                (computation.operand(instruction, *port as usize - 1).map(|o| &*o.shape), &mut read)
             };
-            let part = shape.and_then(|shape| {
-                path.iter()
-                    .try_fold(shape, |part, &at| part.tuple_elements().get(at as usize))
-            });
+            let part =
+                shape.and_then(|shape| path.iter().try_fold(shape, |part, &at| part.tuple_elements().get(at as usize)));
             if part.is_some_and(|part| !matches!(part, Shape::Tuple(_)) && sizes::memory_space(part) == 0) {
                 *sum = sum.saturating_add(*bytes as i64);
             }
@@ -186,12 +169,7 @@ impl Collected {
         let mut ports: SmallVec<[(Port, f32); 3]> = self.ports.into_iter().collect();
         // A hash map has no order of its own; results must not depend on it.
         ports.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Cost {
-            flops: self.flops,
-            bytes: self.bytes,
-            ports,
-            utilization: Vec::new(),
-        }
+        Cost { flops: self.flops, bytes: self.bytes, ports, utilization: Vec::new() }
     }
 }
 
@@ -234,35 +212,19 @@ impl ModuleCosts {
         let reachable = reachable(module, &analysis.accesses);
         // Callees come before their callers, so one pass finds every callee already analysed.
         for (computation, is_reachable) in module.computations.iter().zip(reachable) {
-            let cost = if is_reachable {
-                Some(analysis.computation(computation)?)
-            } else {
-                None
-            };
+            let cost = if is_reachable { Some(analysis.computation(computation)?) } else { None };
             analysis.computations.push(cost);
         }
-        let costs = module
-            .computations
-            .iter()
-            .zip(&analysis.computations)
-            .map(|(computation, cost)| {
-                let costs = cost
-                    .iter()
-                    .flat_map(|cost| &cost.instructions)
-                    .zip(&computation.instructions);
-                costs
-                    .map(|(cost, instruction)| final_costs(computation, instruction, cost))
-                    .collect()
-            });
+        let costs = module.computations.iter().zip(&analysis.computations).map(|(computation, cost)| {
+            let costs = cost.iter().flat_map(|cost| &cost.instructions).zip(&computation.instructions);
+            costs.map(|(cost, instruction)| final_costs(computation, instruction, cost)).collect()
+        });
         Ok(Self { costs: costs.collect() })
     }
 
     /// The costs of an instruction, `None` if the entry computation does not reach it.
     pub fn of_instruction(&self, at: InstructionRef) -> Option<Costs> {
-        self.costs
-            .get(at.computation as usize)?
-            .get(at.instruction as usize)
-            .copied()
+        self.costs.get(at.computation as usize)?.get(at.instruction as usize).copied()
     }
 }
 
@@ -315,37 +277,22 @@ impl Analysis<'_> {
         }
         // Single precision makes the order of additions visible.
         let mut total = Collected::default();
-        for cost in computation
-            .post_order()
-            .iter()
-            .filter_map(|&at| instructions.get(at as usize))
-        {
+        for cost in computation.post_order().iter().filter_map(|&at| instructions.get(at as usize)) {
             total.add(cost);
         }
-        Ok(ComputationCost {
-            instructions,
-            total: total.finish(),
-        })
+        Ok(ComputationCost { instructions, total: total.finish() })
     }
 
     /// The cost of the `n`-th computation that an instruction calls.
     fn called(&self, instruction: &Instruction, n: usize) -> Result<&ComputationCost, Unanalysable> {
         let at = *instruction.called.get(n).ok_or(Unanalysable)?;
-        self.computations
-            .get(at as usize)
-            .and_then(Option::as_ref)
-            .ok_or(Unanalysable)
+        self.computations.get(at as usize).and_then(Option::as_ref).ok_or(Unanalysable)
     }
 
     /// [`Analysis::called`] for those who copy what passes through the computation's ports.
     fn total_of(&self, instruction: &Instruction, n: usize) -> Result<&Cost, Unanalysable> {
         let total = &self.called(instruction, n)?.total;
-        self.ports_left.set(
-            self.ports_left
-                .get()
-                .checked_sub(total.ports.len())
-                .ok_or(Unanalysable)?,
-        );
+        self.ports_left.set(self.ports_left.get().checked_sub(total.ports.len()).ok_or(Unanalysable)?);
         Ok(total)
     }
 

@@ -11,9 +11,7 @@ pub(super) fn array_bytes(array: &ArrayShape) -> i64 {
     let Some(layout) = &array.layout else { return 0 };
     let n = array.n_elements();
     if layout.element_size_in_bits > 0 {
-        let bits = n
-            .unsigned_abs()
-            .saturating_mul(layout.element_size_in_bits.unsigned_abs());
+        let bits = n.unsigned_abs().saturating_mul(layout.element_size_in_bits.unsigned_abs());
         return bits.div_ceil(8).cast_signed();
     }
     n.saturating_mul(element_bytes(array.element))
@@ -56,9 +54,7 @@ pub(super) fn each_leaf_path(shape: &Shape, path: &mut Path, visit: &mut dyn FnM
 
 /// The memory space of a leaf; 0 is the main memory.
 pub(super) fn memory_space(leaf: &Shape) -> i64 {
-    leaf.as_array()
-        .and_then(|array| array.layout.as_ref())
-        .map_or(0, |layout| layout.memory_space)
+    leaf.as_array().and_then(|array| array.layout.as_ref()).map_or(0, |layout| layout.memory_space)
 }
 
 /// The leaf that holds the result proper: the value itself or the first element of a tuple.
@@ -75,16 +71,8 @@ mod tests {
     use crate::hlo::shape::Layout;
 
     fn check(element: PrimitiveType, dims: &[i64], bits: i64, expect: i64) {
-        let layout = Some(Box::new(Layout {
-            element_size_in_bits: bits,
-            ..Layout::default()
-        }));
-        let array = ArrayShape {
-            element,
-            dims: dims.into(),
-            dynamic: smallvec::SmallVec::new(),
-            layout,
-        };
+        let layout = Some(Box::new(Layout { element_size_in_bits: bits, ..Layout::default() }));
+        let array = ArrayShape { element, dims: dims.into(), dynamic: smallvec::SmallVec::new(), layout };
         assert_eq!(bytes(&Shape::Array(array)), expect);
     }
 

@@ -17,20 +17,13 @@ pub(super) fn convolution(
 ) -> Result<f32, Unanalysable> {
     let dims = instruction.conv_dims().ok_or(Unanalysable)?;
     let size = |array: &ArrayShape, dim: i64| {
-        usize::try_from(dim)
-            .ok()
-            .and_then(|dim| array.dims.get(dim))
-            .copied()
-            .ok_or(Unanalysable)
+        usize::try_from(dim).ok().and_then(|dim| array.dims.get(dim)).copied().ok_or(Unanalysable)
     };
     let batch = size(lhs, dims.input_batch)? / instruction.batch_group_count();
     let in_features = size(lhs, dims.input_feature)? / instruction.feature_group_count();
     let out_features = size(result, dims.output_feature)?;
     let pairs = spatial_pairs(instruction.window(), dims, lhs, result)?;
-    let fma = in_features
-        .saturating_mul(out_features)
-        .saturating_mul(batch)
-        .saturating_mul(pairs);
+    let fma = in_features.saturating_mul(out_features).saturating_mul(batch).saturating_mul(pairs);
     Ok(fma.saturating_mul(2) as f32)
 }
 
@@ -63,14 +56,9 @@ fn valid_positions(dim: &WindowDim, input: i64, output: i64) -> Result<i64, Unan
     }
     let mut valid = 0i64;
     // The input after dilation: elements with `base - 1` holes between them.
-    let extent = (input - 1)
-        .checked_mul(base)
-        .and_then(|e| e.checked_add(1))
-        .ok_or(Unanalysable)?;
+    let extent = (input - 1).checked_mul(base).and_then(|e| e.checked_add(1)).ok_or(Unanalysable)?;
     for k in 0..dim.size {
-        let offset = k
-            .checked_mul(dim.window_dilation)
-            .and_then(|o| o.checked_sub(dim.padding_low));
+        let offset = k.checked_mul(dim.window_dilation).and_then(|o| o.checked_sub(dim.padding_low));
         let offset = offset.ok_or(Unanalysable)?;
         valid += positions_in(offset, dim.stride, output, extent, base)?;
     }
@@ -82,14 +70,8 @@ fn positions_in(offset: i64, stride: i64, output: i64, extent: i64, base: i64) -
     if stride < 1 {
         return Err(Unanalysable);
     }
-    let first = if offset < 0 {
-        offset.unsigned_abs().div_ceil(stride.unsigned_abs()).cast_signed()
-    } else {
-        0
-    };
-    let last = ((extent - 1).checked_sub(offset).ok_or(Unanalysable)?)
-        .div_euclid(stride)
-        .min(output - 1);
+    let first = if offset < 0 { offset.unsigned_abs().div_ceil(stride.unsigned_abs()).cast_signed() } else { 0 };
+    let last = ((extent - 1).checked_sub(offset).ok_or(Unanalysable)?).div_euclid(stride).min(output - 1);
     if last < first {
         return Ok(0);
     }
@@ -102,10 +84,7 @@ fn positions_in(offset: i64, stride: i64, output: i64, extent: i64, base: i64) -
     let Some(hit) = candidates.clone().find(|&j| is_element(j)) else {
         return Ok(0);
     };
-    let period = candidates
-        .skip_while(|&j| j <= hit)
-        .find(|&j| is_element(j))
-        .map_or(base, |next| next - hit);
+    let period = candidates.skip_while(|&j| j <= hit).find(|&j| is_element(j)).map_or(base, |next| next - hit);
     Ok((last - hit) / period + 1)
 }
 
@@ -175,11 +154,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(
-            valid_positions(&dim, input, output),
-            Ok(expect),
-            "{dim:?} {input} {output}"
-        );
+        assert_eq!(valid_positions(&dim, input, output), Ok(expect), "{dim:?} {input} {output}");
     }
 
     #[test]
@@ -190,13 +165,8 @@ mod tests {
         check(5, 2, (4, 3), (4, 3), 6, 11);
         check(3, 3, (-1, 0), (6, 1), 7, 12);
         check(1, 1, (0, 0), (1, 1), 0, 4);
-        let huge = WindowDim {
-            size: i64::MAX,
-            stride: 1,
-            base_dilation: 1,
-            window_dilation: 1,
-            ..WindowDim::default()
-        };
+        let huge =
+            WindowDim { size: i64::MAX, stride: 1, base_dilation: 1, window_dilation: 1, ..WindowDim::default() };
         assert_eq!(valid_positions(&huge, 8, 8), Err(Unanalysable));
     }
 }

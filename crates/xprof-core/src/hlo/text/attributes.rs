@@ -21,9 +21,7 @@ impl<'m> Printer<'m> {
                 self.number(i, field::FEATURE_INDEX, "feature_index");
             }
             Opcode::Fft => {
-                let kind = ["FFT", "IFFT", "RFFT", "IRFFT"]
-                    .get(i.int(field::FFT_TYPE) as usize)
-                    .unwrap_or(&"");
+                let kind = ["FFT", "IFFT", "RFFT", "IRFFT"].get(i.int(field::FFT_TYPE) as usize).unwrap_or(&"");
                 self.out.format(format_args!(", fft_type={kind}, fft_length="));
                 self.out.braced(i.ints(field::FFT_LENGTH));
             }
@@ -215,8 +213,7 @@ impl<'m> Printer<'m> {
     }
 
     fn callees(&mut self, i: &Instruction, key: &str, braces: bool) {
-        self.out
-            .format(format_args!(", {key}={}", if braces { "{" } else { "" }));
+        self.out.format(format_args!(", {key}={}", if braces { "{" } else { "" }));
         for n in 0..i.called.len() {
             self.out.push(if n > 0 { ", " } else { "" });
             if let Some(callee) = self.module.called(i, n) {
@@ -282,14 +279,9 @@ impl<'m> Printer<'m> {
     // === one opcode each ===
 
     fn compare(&mut self, computation: &Computation, i: &Instruction) {
-        self.out
-            .format(format_args!(", direction={}", i.text(field::COMPARISON_DIRECTION)));
+        self.out.format(format_args!(", direction={}", i.text(field::COMPARISON_DIRECTION)));
         let operand = computation.operand(i, 0).and_then(|operand| operand.shape.as_array());
-        let default = if operand.is_some_and(|a| is_partially_ordered(a.element)) {
-            "PARTIAL"
-        } else {
-            "TOTAL"
-        };
+        let default = if operand.is_some_and(|a| is_partially_ordered(a.element)) { "PARTIAL" } else { "TOTAL" };
         let order = match (i.text(field::COMPARISON_ORDER), i.text(field::COMPARISON_TYPE)) {
             ("", "FLOAT") => "PARTIAL",
             ("", "SIGNED" | "UNSIGNED" | "TOTALORDER") => "TOTAL",
@@ -305,11 +297,7 @@ impl<'m> Printer<'m> {
         let Some([left_side, lower, unit_diagonal, transpose]) = i.flat(field::TRIANGULAR_SOLVE_OPTIONS) else {
             return;
         };
-        for (key, value) in [
-            ("left_side", left_side),
-            ("lower", lower),
-            ("unit_diagonal", unit_diagonal),
-        ] {
+        for (key, value) in [("left_side", left_side), ("lower", lower), ("unit_diagonal", unit_diagonal)] {
             if value != 0 {
                 self.out.format(format_args!(", {key}=true"));
             }
@@ -361,8 +349,7 @@ impl<'m> Printer<'m> {
         self.out.quoted(i.text(field::CUSTOM_CALL_TARGET).as_bytes());
         if i.flag(field::CONSTRAIN_LAYOUT) {
             self.out.push(", operand_layout_constraints={");
-            self.out
-                .list(", ", i.operand_shapes(), |out, s| shape::shape(out, s, true));
+            self.out.list(", ", i.operand_shapes(), |out, s| shape::shape(out, s, true));
             self.out.push("}");
         }
         self.flag(i, field::HAS_SIDE_EFFECT, "custom_call_has_side_effect");
@@ -389,10 +376,7 @@ impl<'m> Printer<'m> {
     }
 
     fn parameter_replication(&mut self, i: &Instruction) {
-        let replicated = i
-            .attributes
-            .iter()
-            .any(|a| matches!(a, Attribute::Ints(field::PARAMETER_REPLICATION, _)));
+        let replicated = i.attributes.iter().any(|a| matches!(a, Attribute::Ints(field::PARAMETER_REPLICATION, _)));
         if replicated {
             self.out.push(", parameter_replication={");
             let flags = i.ints(field::PARAMETER_REPLICATION);
@@ -413,10 +397,7 @@ impl<'m> Printer<'m> {
     fn domain(&mut self, i: &Instruction) {
         self.out.push(", domain={kind=\"sharding\"");
         // The names are those of the instruction's two sides, the other way around than in the proto.
-        for (key, side) in [
-            ("entry", field::DOMAIN_EXIT_SHARDING),
-            ("exit", field::DOMAIN_ENTRY_SHARDING),
-        ] {
+        for (key, side) in [("entry", field::DOMAIN_EXIT_SHARDING), ("exit", field::DOMAIN_ENTRY_SHARDING)] {
             self.out.format(format_args!(", {key}="));
             match i.sharding_field(side) {
                 Some(value) => sharding::sharding(&mut self.out, value),

@@ -68,8 +68,7 @@ impl Printer<'_> {
     fn permute(&mut self, computation: &Computation, instruction: &Instruction) {
         self.channel(instruction);
         self.out.push(", source_target_pairs={");
-        self.out
-            .list(",", instruction.source_targets(), |out, pair| out.braced(pair));
+        self.out.list(",", instruction.source_targets(), |out, pair| out.braced(pair));
         self.out.push("}");
         let sizes = instruction.ints(field::DYNAMIC_SLICE_SIZES);
         if sizes.is_empty() {
@@ -97,19 +96,10 @@ fn replica_groups(out: &mut Writer, groups: &ReplicaGroups) {
             out.list(",", groups, |out, group| out.braced(group));
             out.push("}");
         }
-        ReplicaGroups::Iota {
-            n_groups,
-            group_size,
-            reshape_dims,
-            transpose_perm,
-        } => {
+        ReplicaGroups::Iota { n_groups, group_size, reshape_dims, transpose_perm } => {
             out.format(format_args!("[{n_groups},{group_size}]"));
             let identity: Vec<i64> = (0..reshape_dims.len() as i64).collect();
-            let perm = if transpose_perm.is_empty() {
-                &identity[..]
-            } else {
-                transpose_perm.as_slice()
-            };
+            let perm = if transpose_perm.is_empty() { &identity[..] } else { transpose_perm.as_slice() };
             if let Ok(TileOrder::Strided(dims)) = TileOrder::from_iota(reshape_dims, perm) {
                 sharding::iota(out, &dims);
             }
@@ -136,10 +126,7 @@ mod tests {
     #[test]
     fn prints_groups() {
         check(&ReplicaGroups::List(vec![]), "{}");
-        check(
-            &ReplicaGroups::List(vec![[0, 1].as_slice().into(), [2].as_slice().into()]),
-            "{{0,1},{2}}",
-        );
+        check(&ReplicaGroups::List(vec![[0, 1].as_slice().into(), [2].as_slice().into()]), "{{0,1},{2}}");
         let iota = |reshape: &[i64], perm: &[i64]| ReplicaGroups::Iota {
             n_groups: 2,
             group_size: 4,

@@ -83,10 +83,7 @@ impl Printer<'_> {
         if statistics.values.is_empty() {
             return;
         }
-        self.out.format(format_args!(
-            ", statistics={{visualizing_index={}",
-            statistics.visualizing_index
-        ));
+        self.out.format(format_args!(", statistics={{visualizing_index={}", statistics.visualizing_index));
         for (name, value) in &statistics.values {
             self.out.format(format_args!(",{name}="));
             number::general(&mut self.out, *value, 6);
@@ -115,12 +112,7 @@ impl Printer<'_> {
     /// Where the instruction comes from.
     /// The number of the stack frame is that of the proto; whoever prints whole modules renumbers frames first.
     fn metadata(&mut self, metadata: &Metadata) {
-        let texts = [
-            metadata.op_type,
-            metadata.op_name,
-            metadata.source_file,
-            metadata.scheduling_name,
-        ];
+        let texts = [metadata.op_type, metadata.op_name, metadata.source_file, metadata.scheduling_name];
         if texts.iter().all(|text| text.is_empty()) && metadata.stack_frame_id == 0 && metadata.payload.is_none() {
             return;
         }
@@ -245,10 +237,7 @@ fn without_empty_queues(config: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     let mut kept = Vec::new();
     let mut done = 0;
     let mut from = 0;
-    while let Some(at) = config
-        .get(from..)
-        .and_then(|rest| rest.windows(KEY.len()).position(|w| w == KEY))
-    {
+    while let Some(at) = config.get(from..).and_then(|rest| rest.windows(KEY.len()).position(|w| w == KEY)) {
         let start = from + at;
         from = start + KEY.len();
         if let Some(end) = empty_list_end(config, from) {
@@ -306,10 +295,7 @@ fn original_node(out: &mut Writer, elements: &[&OriginalElement], depth: usize) 
         return;
     }
     let branch = |element: &OriginalElement| element.index.get(depth).copied().unwrap_or(0);
-    let n = elements
-        .last()
-        .map_or(0, |last| branch(last).saturating_add(1))
-        .min(MAX_BRANCHES);
+    let n = elements.last().map_or(0, |last| branch(last).saturating_add(1)).min(MAX_BRANCHES);
     out.push("(");
     if depth < 64 {
         out.list(", ", 0..n, |out, at| {
@@ -336,14 +322,8 @@ mod tests {
     fn drops_empty_queue_lists() {
         check(r#"{"wait_on_operation_queues":[],"a":1}"#, r#"{"a":1}"#);
         check(r#"{"wait_on_operation_queues" : [ ] ,"a":1}"#, r#"{"a":1}"#);
-        check(
-            r#"{"wait_on_operation_queues":[1],"a":1}"#,
-            r#"{"wait_on_operation_queues":[1],"a":1}"#,
-        );
-        check(
-            r#"{"a":1,"wait_on_operation_queues":[]}"#,
-            r#"{"a":1,"wait_on_operation_queues":[]}"#,
-        );
+        check(r#"{"wait_on_operation_queues":[1],"a":1}"#, r#"{"wait_on_operation_queues":[1],"a":1}"#);
+        check(r#"{"a":1,"wait_on_operation_queues":[]}"#, r#"{"a":1,"wait_on_operation_queues":[]}"#);
         check("", "");
     }
 
@@ -355,22 +335,13 @@ mod tests {
         };
         for (elements, expect) in [
             (vec![leaf(&[], "neg.5", &[])], r#"{"neg.5"}"#),
-            (
-                vec![leaf(&[0], "a", &[1, 0]), leaf(&[1], "b", &[])],
-                r#"({"a" {1,0}}, {"b"})"#,
-            ),
+            (vec![leaf(&[0], "a", &[1, 0]), leaf(&[1], "b", &[])], r#"({"a" {1,0}}, {"b"})"#),
             (vec![OriginalElement::default()], "{}"),
             (vec![], "()"),
             (vec![leaf(&[1], "b", &[])], r#"((), {"b"})"#),
         ] {
             let mut out = Writer::new(100);
-            original_value(
-                &mut out,
-                &OriginalValue {
-                    elements,
-                    ..OriginalValue::default()
-                },
-            );
+            original_value(&mut out, &OriginalValue { elements, ..OriginalValue::default() });
             assert_eq!(out.finish(), expect);
         }
     }

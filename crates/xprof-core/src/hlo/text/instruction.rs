@@ -111,11 +111,8 @@ impl<'m> Printer<'m> {
         }
         let body = self.module.called(start, 0)?;
         let root = body.root();
-        let only_parameters = body
-            .instructions
-            .iter()
-            .enumerate()
-            .all(|(at, i)| at as u32 == body.root || i.opcode == Opcode::Parameter);
+        let only_parameters =
+            body.instructions.iter().enumerate().all(|(at, i)| at as u32 == body.root || i.opcode == Opcode::Parameter);
         only_parameters.then_some((body, root))
     }
 }
@@ -139,30 +136,19 @@ mod tests {
 
     #[test]
     fn prints_opcodes_with_their_attributes() {
-        let dot = [
-            message(30, [ints(1, &[1]), ints(2, &[0])].concat()),
-            message(51, int(2, 6)),
-        ];
+        let dot = [message(30, [ints(1, &[1]), ints(2, &[0])].concat()), message(51, int(2, 6))];
         check(
             &entry("dot", &f32s(&[4, 4]), &["p0", "p1"], &dot),
             "%x = f32[4,4]{1,0} dot(f32[4,8]{1,0} %p0, f32[8,4]{1,0} %p1), lhs_contracting_dims={1}, \
              rhs_contracting_dims={0}, algorithm=dot_bf16_bf16_f32",
         );
-        let slice = [
-            message(17, [int(2, 2), int(3, 1)].concat()),
-            message(17, [int(2, 8), int(3, 2)].concat()),
-        ];
+        let slice = [message(17, [int(2, 2), int(3, 1)].concat()), message(17, [int(2, 8), int(3, 2)].concat())];
         check(
             &entry("slice", &f32s(&[2, 4]), &["p0"], &slice),
             "%x = f32[2,4]{1,0} slice(f32[4,8]{1,0} %p0), slice={[0:2:1], [0:8:2]}",
         );
         check(
-            &entry(
-                "custom-call",
-                &f32s(&[4, 8]),
-                &["p0"],
-                &[message(28, "a\"b"), message(43, "hidden"), int(65, 1)],
-            ),
+            &entry("custom-call", &f32s(&[4, 8]), &["p0"], &[message(28, "a\"b"), message(43, "hidden"), int(65, 1)]),
             "%x = f32[4,8]{1,0} custom-call(f32[4,8]{1,0} %p0), custom_call_target=\"a\\\"b\", \
              custom_call_has_side_effect=true, api_version=API_VERSION_UNSPECIFIED",
         );
@@ -171,11 +157,7 @@ mod tests {
             &entry("pad", &f32s(&[5, 8]), &["p0", "p1"], &[pad]),
             "%x = f32[5,8]{1,0} pad(f32[4,8]{1,0} %p0, f32[8,4]{1,0} %p1), padding=1_0_0x0_0_2",
         );
-        let all_gather = [
-            int(26, 3),
-            message(92, [int(1, 2), int(2, 4), int(3, 8), int(4, 0)].concat()),
-            int(14, 0),
-        ];
+        let all_gather = [int(26, 3), message(92, [int(1, 2), int(2, 4), int(3, 8), int(4, 0)].concat()), int(14, 0)];
         check(
             &entry("all-gather", &f32s(&[16, 8]), &["p0"], &all_gather),
             "%x = f32[16,8]{1,0} all-gather(f32[4,8]{1,0} %p0), channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}",
@@ -206,10 +188,7 @@ mod tests {
         let at = facts.find("x").expect("x").position();
         let long = instruction_line(facts.module(), at, PrintOptions::long(false), 1000);
         assert_eq!(long, "%x = s32[11]{0} constant({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10})");
-        assert_eq!(
-            instruction_line(facts.module(), at, PrintOptions::long(false), 7),
-            "%x = s3"
-        );
+        assert_eq!(instruction_line(facts.module(), at, PrintOptions::long(false), 7), "%x = s3");
     }
 
     #[test]
@@ -217,16 +196,10 @@ mod tests {
         let reduce = [ints(14, &[1]), ints(38, &[1])];
         let mut comps = entry("reduce", &f32s(&[4]), &["p0", "p1"], &reduce);
         comps.insert(0, binary(1, "add"));
-        check(
-            &comps,
-            "%x = f32[4]{0} reduce(f32[4,8]{1,0} %p0, f32[8,4]{1,0} %p1), dimensions={1}, to_apply=%comp1",
-        );
+        check(&comps, "%x = f32[4]{0} reduce(f32[4,8]{1,0} %p0, f32[8,4]{1,0} %p1), dimensions={1}, to_apply=%comp1");
         let shape = tuple(&[tuple(&[f32s(&[]), f32s(&[])]), f32s(&[]), array(8, &[])]);
         let starts =
             Comp::new(0, &[f32s(&[]), f32s(&[])]).add("x", "async-start", &shape, &["p0", "p1"], &ints(38, &[1]));
-        check(
-            &[binary(1, "add"), starts],
-            "%x = ((f32[], f32[]), f32[], u32[]) add-start(f32[] %p0, f32[] %p1)",
-        );
+        check(&[binary(1, "add"), starts], "%x = ((f32[], f32[]), f32[], u32[]) add-start(f32[] %p0, f32[] %p1)");
     }
 }

@@ -35,11 +35,7 @@ pub(crate) fn literal_with_shape(out: &mut Writer, value: &Literal) {
 
 fn array_literal(out: &mut Writer, value: &Literal, array: &ArrayShape) {
     let numbers = value.numbers();
-    let printer = Elements {
-        array,
-        numbers: &numbers,
-        strides: strides(array),
-    };
+    let printer = Elements { array, numbers: &numbers, strides: strides(array) };
     printer.level(out, 0, 0, 0);
 }
 
@@ -94,13 +90,7 @@ impl Elements<'_> {
     }
 
     fn element(&self, out: &mut Writer, offset: i64) {
-        let at = |n: i64| {
-            usize::try_from(n)
-                .ok()
-                .and_then(|n| self.numbers.get(n))
-                .copied()
-                .unwrap_or(0)
-        };
+        let at = |n: i64| usize::try_from(n).ok().and_then(|n| self.numbers.get(n)).copied().unwrap_or(0);
         let element = self.array.element;
         if element.is_complex() {
             out.push("(");
@@ -109,11 +99,7 @@ impl Elements<'_> {
             number::element(out, element, at(offset.saturating_mul(2).saturating_add(1)));
             out.push(")");
         } else if element == PrimitiveType::Pred {
-            let words = if self.array.dims.is_empty() {
-                ["false", "true"]
-            } else {
-                ["0", "1"]
-            };
+            let words = if self.array.dims.is_empty() { ["false", "true"] } else { ["0", "1"] };
             out.push(words[usize::from(at(offset) != 0)]);
         } else if element.is_integral() {
             integer(out, element, at(offset));
@@ -140,20 +126,8 @@ mod tests {
 
     fn check(dims: &[u8], order: &[u8], values: &[u8], expect: &str) {
         let layout = [&[0x0a, order.len() as u8][..], order].concat();
-        let shape = [
-            &[0x10, 4, 0x1a, dims.len() as u8][..],
-            dims,
-            &[0x2a, layout.len() as u8],
-            &layout,
-        ]
-        .concat();
-        let proto = [
-            &[0x0a, shape.len() as u8][..],
-            &shape,
-            &[0x22, values.len() as u8],
-            values,
-        ]
-        .concat();
+        let shape = [&[0x10, 4, 0x1a, dims.len() as u8][..], dims, &[0x2a, layout.len() as u8], &layout].concat();
+        let proto = [&[0x0a, shape.len() as u8][..], &shape, &[0x22, values.len() as u8], values].concat();
         let owner = Bytes::from(proto);
         let mut out = Writer::new(1000);
         literal(&mut out, &Literal::from_proto(&owner, &owner).expect("valid"));

@@ -96,11 +96,7 @@ pub struct Printer<'m> {
 impl<'m> Printer<'m> {
     /// A printer whose text ends at `limit` bytes.
     pub fn new(module: &'m HloModule, options: PrintOptions, limit: usize) -> Self {
-        Self {
-            module,
-            options,
-            out: Writer::new(limit),
-        }
+        Self { module, options, out: Writer::new(limit) }
     }
 
     /// What was printed.

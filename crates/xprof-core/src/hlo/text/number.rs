@@ -29,25 +29,17 @@ pub(crate) fn general(out: &mut Writer, value: f64, digits: usize) {
 
 /// Without trailing zeros of the fraction.
 fn trim(number: &str) -> &str {
-    if number.contains('.') {
-        number.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        number
-    }
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// Appends an `f32`: six digits if they are enough to read the same number back, else nine.
 pub(crate) fn float32(out: &mut Writer, value: f32) {
-    shortest(out, f64::from(value), [6, 9], |text| {
-        text.parse::<f32>().is_ok_and(|back| back == value)
-    });
+    shortest(out, f64::from(value), [6, 9], |text| text.parse::<f32>().is_ok_and(|back| back == value));
 }
 
 /// Appends an `f64`: fifteen digits if they are enough to read the same number back, else seventeen.
 pub(crate) fn float64(out: &mut Writer, value: f64) {
-    shortest(out, value, [15, 17], |text| {
-        text.parse::<f64>().is_ok_and(|back| back == value)
-    });
+    shortest(out, value, [15, 17], |text| text.parse::<f64>().is_ok_and(|back| back == value));
 }
 
 fn shortest(out: &mut Writer, value: f64, digits: [usize; 2], reads_back: impl Fn(&str) -> bool) {
@@ -108,11 +100,7 @@ pub(crate) fn element(out: &mut Writer, element: PrimitiveType, bits: u64) {
             payload(out, value.is_nan(), bits & ((1 << 52) - 1), 1 << 51);
         }
         PrimitiveType::F8E8M0Fnu => {
-            let value = if bits == 0xff {
-                f64::NAN
-            } else {
-                ((bits as f64) - 127.0).exp2()
-            };
+            let value = if bits == 0xff { f64::NAN } else { ((bits as f64) - 127.0).exp2() };
             general(out, value, 2);
         }
         other => {

@@ -147,33 +147,20 @@ mod tests {
 
     #[test]
     fn prints_shapes() {
-        let plain = |order: &[i64]| Layout {
-            minor_to_major: order.into(),
-            tail_padding_alignment: 1,
-            ..Layout::default()
-        };
+        let plain =
+            |order: &[i64]| Layout { minor_to_major: order.into(), tail_padding_alignment: 1, ..Layout::default() };
         check(&array(&[], None), "f32[]");
         check(&array(&[], Some(plain(&[]))), "f32[]");
         check(&array(&[3, 8], Some(plain(&[1, 0]))), "f32[3,<=8]{1,0}");
         check(&array(&[UNBOUNDED], None), "f32[?]");
-        let tiled = Layout {
-            tiles: vec![[8, 128].as_slice().into()],
-            memory_space: 5,
-            ..plain(&[0])
-        };
+        let tiled = Layout { tiles: vec![[8, 128].as_slice().into()], memory_space: 5, ..plain(&[0]) };
         check(&array(&[3], Some(tiled)), "f32[3]{0:T(8,128)S(5)}");
-        let sized = Layout {
-            element_size_in_bits: 4,
-            split_configs: vec![(0, [2, 3].as_slice().into())],
-            ..plain(&[])
-        };
+        let sized =
+            Layout { element_size_in_bits: 4, split_configs: vec![(0, [2, 3].as_slice().into())], ..plain(&[]) };
         check(&array(&[], Some(sized)), "f32[]{:E(4)SC(0:2,3)}");
         check(&Shape::Tuple(vec![]), "()");
         let six = Shape::Tuple(vec![Shape::Token; 6]);
-        check(
-            &six,
-            "(token[], token[], token[], token[], token[], /*index=5*/token[])",
-        );
+        check(&six, "(token[], token[], token[], token[], token[], /*index=5*/token[])");
         check(&Shape::Buffer(Box::new(Shape::Opaque)), "b(opaque[])");
     }
 }

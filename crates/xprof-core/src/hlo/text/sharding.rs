@@ -21,10 +21,7 @@ pub(crate) fn sharding(out: &mut Writer, sharding: &OpSharding) {
         leaf(out, &normal(sharding));
     }
     if let Some((id, follows)) = sharding.shard_group {
-        out.format(format_args!(
-            " {} {id}",
-            if follows { "shard_like" } else { "shard_as" }
-        ));
+        out.format(format_args!(" {} {id}", if follows { "shard_like" } else { "shard_as" }));
     }
     out.push("}");
 }
@@ -103,10 +100,7 @@ pub(crate) fn mesh(out: &mut Writer, mesh: &Mesh) {
 /// Appends `{'x','y':(1)2}` without the braces.
 pub(crate) fn axes(out: &mut Writer, mesh: &Mesh, list: &[AxisRef], separator: &str) {
     out.list(separator, list, |out, axis| {
-        let name = usize::try_from(axis.axis)
-            .ok()
-            .and_then(|at| mesh.axes.get(at))
-            .map_or("", |(name, _)| name);
+        let name = usize::try_from(axis.axis).ok().and_then(|at| mesh.axes.get(at)).map_or("", |(name, _)| name);
         out.format(format_args!("'{name}'"));
         if let Some((before, size)) = axis.part {
             out.format(format_args!(":({before}){size}"));
@@ -140,11 +134,8 @@ fn named(out: &mut Writer, named: &NamedSharding) {
         2 => "unreduced=min",
         _ => "unreduced=",
     };
-    for (word, list) in [
-        ("replicated=", &named.replicated),
-        (reduction, &named.unreduced),
-        ("manual=", &named.manual),
-    ] {
+    for (word, list) in [("replicated=", &named.replicated), (reduction, &named.unreduced), ("manual=", &named.manual)]
+    {
         if !list.is_empty() {
             out.format(format_args!(", {word}{{"));
             axes(out, mesh, list, ", ");
@@ -176,10 +167,7 @@ mod tests {
     fn prints_shardings() {
         check(&OpSharding::default(), "{replicated}");
         check(&tiled(&[2, 2], &[0, 1, 2, 3]), "{devices=[2,2]0,1,2,3}");
-        let partial = OpSharding {
-            replicate_last: true,
-            ..tiled(&[2, 1, 2], &[1, 0, 2, 3])
-        };
+        let partial = OpSharding { replicate_last: true, ..tiled(&[2, 1, 2], &[1, 0, 2, 3]) };
         check(&partial, "{devices=[2,1,2]0,1,2,3 last_tile_dim_replicate}");
         let iota = OpSharding {
             iota_reshape: [2, 2, 2].as_slice().into(),
@@ -188,19 +176,10 @@ mod tests {
             shard_group: Some((7, true)),
             ..tiled(&[2, 1, 4], &[])
         };
-        check(
-            &iota,
-            "{devices=[2,1,4]<=[4,2]T(1,0) last_tile_dim_replicate shard_like 7}",
-        );
+        check(&iota, "{devices=[2,1,4]<=[4,2]T(1,0) last_tile_dim_replicate shard_like 7}");
         let tuple = OpSharding {
             kind: ShardingKind::Tuple,
-            tuple: vec![
-                OpSharding::default(),
-                OpSharding {
-                    kind: ShardingKind::Unknown,
-                    ..OpSharding::default()
-                },
-            ],
+            tuple: vec![OpSharding::default(), OpSharding { kind: ShardingKind::Unknown, ..OpSharding::default() }],
             ..OpSharding::default()
         };
         check(&tuple, "{{replicated}, {unknown}}");
@@ -208,25 +187,16 @@ mod tests {
 
     #[test]
     fn prints_mesh_axes() {
-        let mesh = Mesh {
-            axes: vec![("x".into(), 2), ("y".into(), 4)],
-            ..Mesh::default()
-        };
+        let mesh = Mesh { axes: vec![("x".into(), 2), ("y".into(), 4)], ..Mesh::default() };
         let x = AxisRef { axis: 0, part: None };
-        let y = AxisRef {
-            axis: 1,
-            part: Some((1, 2)),
-        };
+        let y = AxisRef { axis: 1, part: Some((1, 2)) };
         let named = NamedSharding {
             mesh,
             dims: vec![(vec![x], false), (vec![y], true)],
             replicated: vec![AxisRef { axis: 1, part: None }],
             ..NamedSharding::default()
         };
-        let value = OpSharding {
-            named: Some(Box::new(named)),
-            ..OpSharding::default()
-        };
+        let value = OpSharding { named: Some(Box::new(named)), ..OpSharding::default() };
         check(&value, "{mesh['x'=2,'y'=4], [{'x'}, {'y':(1)2, ?}], replicated={'y'}}");
     }
 }

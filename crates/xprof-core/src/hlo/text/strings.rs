@@ -41,10 +41,7 @@ fn skip_blanks(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_start();
         if let Some(comment) = text.strip_prefix(b"//") {
-            let end = comment
-                .iter()
-                .position(|&b| b == b'\n')
-                .map_or(comment.len(), |at| at + 1);
+            let end = comment.iter().position(|&b| b == b'\n').map_or(comment.len(), |at| at + 1);
             text = &comment[end..];
         } else if let Some(comment) = text.strip_prefix(b"/*") {
             let Some(end) = comment.windows(2).position(|pair| pair == b"*/") else {

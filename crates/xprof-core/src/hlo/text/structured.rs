@@ -32,20 +32,14 @@ impl Printer<'_> {
             ),
         };
         if let Some(dims) = dims {
-            let lists = [
-                &dims.window,
-                &dims.collapsed,
-                &dims.index_map,
-                &dims.operand_batching,
-                &dims.indices_batching,
-            ];
+            let lists =
+                [&dims.window, &dims.collapsed, &dims.index_map, &dims.operand_batching, &dims.indices_batching];
             for (n, (key, list)) in keys.into_iter().zip(lists).enumerate() {
                 if n < 3 || !list.is_empty() {
                     self.braced(list, key);
                 }
             }
-            self.out
-                .format(format_args!(", index_vector_dim={}", dims.index_vector_dim));
+            self.out.format(format_args!(", index_vector_dim={}", dims.index_vector_dim));
         }
         if i.opcode == Opcode::Gather {
             self.braced(i.ints(field::GATHER_SLICE_SIZES), "slice_sizes");
@@ -66,10 +60,7 @@ impl Printer<'_> {
         }
         self.braced(&dims.rhs_contracting, "rhs_contracting_dims");
         if ragged {
-            for (list, key) in [
-                (&dims.lhs_ragged, "lhs_ragged_dims"),
-                (&dims.rhs_group, "rhs_group_dims"),
-            ] {
+            for (list, key) in [(&dims.lhs_ragged, "lhs_ragged_dims"), (&dims.rhs_group, "rhs_group_dims")] {
                 if !list.is_empty() {
                     self.braced(list, key);
                 }
@@ -107,43 +98,26 @@ impl Printer<'_> {
             self.dim_labels(i);
         }
         if i.feature_group_count() != 1 {
-            self.out
-                .format(format_args!(", feature_group_count={}", i.feature_group_count()));
+            self.out.format(format_args!(", feature_group_count={}", i.feature_group_count()));
         }
         if i.batch_group_count() != 1 {
-            self.out
-                .format(format_args!(", batch_group_count={}", i.batch_group_count()));
+            self.out.format(format_args!(", batch_group_count={}", i.batch_group_count()));
         }
     }
 
     pub(super) fn dim_labels(&mut self, i: &Instruction) {
         let Some(d) = i.conv_dims() else { return };
         self.out.push(", dim_labels=");
-        labels(
-            &mut self.out,
-            [('b', d.input_batch), ('f', d.input_feature)],
-            &d.input_spatial,
-        );
+        labels(&mut self.out, [('b', d.input_batch), ('f', d.input_feature)], &d.input_spatial);
         self.out.push("_");
-        labels(
-            &mut self.out,
-            [('i', d.kernel_input_feature), ('o', d.kernel_output_feature)],
-            &d.kernel_spatial,
-        );
+        labels(&mut self.out, [('i', d.kernel_input_feature), ('o', d.kernel_output_feature)], &d.kernel_spatial);
         self.out.push("->");
-        labels(
-            &mut self.out,
-            [('b', d.output_batch), ('f', d.output_feature)],
-            &d.output_spatial,
-        );
+        labels(&mut self.out, [('b', d.output_batch), ('f', d.output_feature)], &d.output_spatial);
     }
 
     pub(super) fn sides(&mut self, key: &str, sides: &[Option<SideConfig>; 2], one: fn(&mut Writer, &SideConfig)) {
         self.out.format(format_args!(", {key}={{"));
-        let set = ["lhs", "rhs"]
-            .into_iter()
-            .zip(sides)
-            .filter_map(|(name, side)| Some((name, side.as_ref()?)));
+        let set = ["lhs", "rhs"].into_iter().zip(sides).filter_map(|(name, side)| Some((name, side.as_ref()?)));
         self.out.list(" ", set, |out, (name, side)| {
             out.format(format_args!("{name}={{"));
             one(out, side);
@@ -188,24 +162,14 @@ fn window(out: &mut Writer, dims: &[WindowDim]) {
     part("stride", |d| d.stride != 1, |out, d| out.int(d.stride));
     let pad = |out: &mut Writer, d: &WindowDim| out.format(format_args!("{}_{}", d.padding_low, d.padding_high));
     part("pad", |d| d.padding_low != 0 || d.padding_high != 0, pad);
-    part(
-        "lhs_dilate",
-        |d| d.base_dilation != 1,
-        |out, d| out.int(d.base_dilation),
-    );
-    part(
-        "rhs_dilate",
-        |d| d.window_dilation != 1,
-        |out, d| out.int(d.window_dilation),
-    );
+    part("lhs_dilate", |d| d.base_dilation != 1, |out, d| out.int(d.base_dilation));
+    part("rhs_dilate", |d| d.window_dilation != 1, |out, d| out.int(d.window_dilation));
     part("rhs_reversal", |d| d.reversed, |out, d| out.int(i64::from(d.reversed)));
 }
 
 pub(super) fn sparsity_side(out: &mut Writer, side: &SideConfig) {
     let [num_non_zero, block_size, dimension, stride, idx] = side.numbers.map(|n| n.unwrap_or(0));
-    out.format(format_args!(
-        "sparsity={num_non_zero}x{block_size} dimension={dimension} stride={stride} idx={idx}"
-    ));
+    out.format(format_args!("sparsity={num_non_zero}x{block_size} dimension={dimension} stride={stride} idx={idx}"));
 }
 
 pub(super) fn scaling_side(out: &mut Writer, side: &SideConfig) {

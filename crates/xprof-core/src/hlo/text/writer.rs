@@ -15,10 +15,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// An empty text that may grow to `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            text: String::new(),
-            limit,
-        }
+        Self { text: String::new(), limit }
     }
 
     /// Whether the limit is reached; loops over large values ask this to stop early.
@@ -36,20 +33,12 @@ impl Writer {
     /// Appends a number.
     pub(crate) fn int(&mut self, number: i64) {
         // Writing to a String cannot fail.
-        let _ = if self.is_full() {
-            Ok(())
-        } else {
-            write!(self.text, "{number}")
-        };
+        let _ = if self.is_full() { Ok(()) } else { write!(self.text, "{number}") };
     }
 
     /// Appends formatted text.
     pub(crate) fn format(&mut self, arguments: std::fmt::Arguments<'_>) {
-        let _ = if self.is_full() {
-            Ok(())
-        } else {
-            self.text.write_fmt(arguments)
-        };
+        let _ = if self.is_full() { Ok(()) } else { self.text.write_fmt(arguments) };
     }
 
     /// Appends items with a separator between them.
@@ -124,11 +113,7 @@ mod tests {
     #[test]
     fn stops_at_its_limit() {
         check(100, |w| w.braced(&[1, -2]), "{1,-2}");
-        check(
-            100,
-            |w| w.quoted("a\"\n\té\u{1}".as_bytes()),
-            r#""a\"\n\t\303\251\001""#,
-        );
+        check(100, |w| w.quoted("a\"\n\té\u{1}".as_bytes()), r#""a\"\n\t\303\251\001""#);
         check(3, |w| w.push("é€"), "é");
         check(4, |w| w.list(",", 0..1_000_000_000u64, |w, n| w.int(n as i64)), "0,1,");
     }

@@ -59,18 +59,14 @@ impl Spans {
 
     /// How long the spans of a normalized set are.
     pub fn duration_ps(&self) -> u64 {
-        self.parts
-            .iter()
-            .fold(0, |sum, (begin, end)| sum.wrapping_add(end - begin))
+        self.parts.iter().fold(0, |sum, (begin, end)| sum.wrapping_add(end - begin))
     }
 
     /// How long the spans of a normalized set are within a window.
     pub fn within_ps(&self, begin_ps: u64, end_ps: u64) -> u64 {
         let from = self.parts.partition_point(|part| part.1 <= begin_ps);
         let inside = self.parts.iter().skip(from).take_while(|part| part.0 < end_ps);
-        inside.fold(0, |sum, part| {
-            sum.wrapping_add(part.1.min(end_ps) - part.0.max(begin_ps))
-        })
+        inside.fold(0, |sum, part| sum.wrapping_add(part.1.min(end_ps) - part.0.max(begin_ps)))
     }
 
     /// Whether the set is empty.
@@ -117,14 +113,7 @@ impl ActiveSpans {
             account(probable, sure, &parent.payload, begin_ps);
             parent.payload.done_ps = parent.payload.done_ps.max(end_ps);
         }
-        open.push(
-            begin_ps,
-            end_ps,
-            Open {
-                done_ps: begin_ps,
-                duty,
-            },
-        );
+        open.push(begin_ps, end_ps, Open { done_ps: begin_ps, duty });
     }
 
     /// Accounts for what is left at the end of the line.
@@ -153,18 +142,9 @@ fn account(probable: &mut Spans, sure: &mut Spans, open: &Open, until_ps: u64) {
 mod tests {
     use super::*;
 
-    const ON: OnDuty = OnDuty {
-        probably: true,
-        surely: true,
-    };
-    const OFF: OnDuty = OnDuty {
-        probably: false,
-        surely: false,
-    };
-    const UNSURE: OnDuty = OnDuty {
-        probably: true,
-        surely: false,
-    };
+    const ON: OnDuty = OnDuty { probably: true, surely: true };
+    const OFF: OnDuty = OnDuty { probably: false, surely: false };
+    const UNSURE: OnDuty = OnDuty { probably: true, surely: false };
 
     fn check(events: &[(u64, u64, OnDuty)], probable_ps: u64, sure_ps: u64) {
         let mut spans = ActiveSpans::default();
@@ -174,11 +154,7 @@ mod tests {
         spans.finish();
         spans.probable.normalize();
         spans.sure.normalize();
-        assert_eq!(
-            (spans.probable.duration_ps(), spans.sure.duration_ps()),
-            (probable_ps, sure_ps),
-            "{events:?}"
-        );
+        assert_eq!((spans.probable.duration_ps(), spans.sure.duration_ps()), (probable_ps, sure_ps), "{events:?}");
     }
 
     #[test]

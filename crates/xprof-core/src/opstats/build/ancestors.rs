@@ -52,11 +52,7 @@ impl<T> Ancestors<T> {
     /// Adds the event that was announced by [`Ancestors::enter`].
     #[inline]
     pub fn push(&mut self, begin_ps: u64, end_ps: u64, payload: T) {
-        self.stack.push(Nested {
-            begin_ps,
-            end_ps,
-            payload,
-        });
+        self.stack.push(Nested { begin_ps, end_ps, payload });
     }
 
     /// Removes everything, innermost first.

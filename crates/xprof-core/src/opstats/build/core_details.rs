@@ -16,13 +16,7 @@ pub const HOST_CORE_ID: u32 = 1;
 pub fn core_details(devices: &DevicePlanes<'_>, hostname: &str) -> BTreeMap<u32, CoreDetails> {
     let hostname = hostname.to_owned();
     let DevicePlanes::Tpu(planes) = devices else {
-        return BTreeMap::from([(
-            HOST_CORE_ID,
-            CoreDetails {
-                hostname,
-                ..CoreDetails::default()
-            },
-        )]);
+        return BTreeMap::from([(HOST_CORE_ID, CoreDetails { hostname, ..CoreDetails::default() })]);
     };
     let mut cores = BTreeMap::new();
     for plane in planes {

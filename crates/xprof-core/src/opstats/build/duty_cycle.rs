@@ -87,12 +87,7 @@ mod tests {
     fn core(chip: Option<u32>, begin_ps: u64, duration_ps: u64) -> CoreActivity {
         let mut spans = Spans::default();
         spans.add(begin_ps, begin_ps + duration_ps);
-        CoreActivity {
-            chip,
-            hull: Timespan::new(0, 100_000),
-            probable: spans,
-            sure: Spans::default(),
-        }
+        CoreActivity { chip, hull: Timespan::new(0, 100_000), probable: spans, sure: Spans::default() }
     }
 
     fn check(chips: [Option<u32>; 2], busy_ps: u64, idle_ps: u64) {

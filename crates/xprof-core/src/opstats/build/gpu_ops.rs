@@ -36,11 +36,7 @@ pub fn gpu_op_metrics(
         combiner.merge(table, NumCores::Add);
     }
     let mut db = combiner.finish();
-    if let Some(at) = db
-        .metrics_db
-        .iter()
-        .position(|row| row.name == IDLE && row.hlo_module_id == 0)
-    {
+    if let Some(at) = db.metrics_db.iter().position(|row| row.name == IDLE && row.hlo_module_id == 0) {
         db.metrics_db[at..].rotate_left(1);
     }
     db.precision_stats = Some(precision);
@@ -100,15 +96,8 @@ impl<'a> PlaneOps<'a> {
         }
         let mut db = self.combiner.finish();
         db.precision_stats = None;
-        let total_op_time_ps = db
-            .metrics_db
-            .iter()
-            .fold(0u64, |sum, row| sum.wrapping_add(row.self_time_ps));
-        let window_ps = if self.last_ps == 0 {
-            0
-        } else {
-            self.last_ps.wrapping_sub(self.first_ps)
-        };
+        let total_op_time_ps = db.metrics_db.iter().fold(0u64, |sum, row| sum.wrapping_add(row.self_time_ps));
+        let window_ps = if self.last_ps == 0 { 0 } else { self.last_ps.wrapping_sub(self.first_ps) };
         let total_time_ps = total_op_time_ps.max(window_ps);
         let idle_ps = total_time_ps - total_op_time_ps;
         db.total_time_ps = total_time_ps;
@@ -184,10 +173,7 @@ impl<'a> PlaneOps<'a> {
         let key = (pool.program_id, pool.op);
         let modules = self.modules;
         let instruction = || modules.find(pool.program_id, pool.op);
-        let costs = *self
-            .costs
-            .entry(key)
-            .or_insert_with(|| instruction().map_or_else(OpCosts::default, costs_of));
+        let costs = *self.costs.entry(key).or_insert_with(|| instruction().map_or_else(OpCosts::default, costs_of));
         let row = self.combiner.row(pool.program_id, pool.op);
         if row.occurrences == 0
             && let Some(instruction) = instruction()
@@ -206,9 +192,7 @@ impl<'a> PlaneOps<'a> {
         row.flops_v2 += flops as f64 * n as f64;
         row.model_flops = row.model_flops.wrapping_add(model_flops.wrapping_mul(n));
         row.model_flops_v2 += model_flops as f64 * n as f64;
-        row.bytes_accessed = row
-            .bytes_accessed
-            .wrapping_add(or(costs.bytes, pool.bytes).wrapping_mul(n));
+        row.bytes_accessed = row.bytes_accessed.wrapping_add(or(costs.bytes, pool.bytes).wrapping_mul(n));
         if let Some(energy) = pool.vdd_energy_j {
             *row.vdd_energy_j.get_or_insert(0.0) += energy;
         }
@@ -217,10 +201,7 @@ impl<'a> PlaneOps<'a> {
             memory_space: MemorySpace::Hbm as u64,
             bytes_accessed: bytes.wrapping_mul(n),
         };
-        let parts = [
-            access(OperationType::Read, costs.read_bytes),
-            access(OperationType::Write, costs.written_bytes),
-        ];
+        let parts = [access(OperationType::Read, costs.read_bytes), access(OperationType::Write, costs.written_bytes)];
         for part in parts.iter().filter(|part| part.bytes_accessed > 0) {
             add_breakdown(&mut row.memory_accessed_breakdown, std::slice::from_ref(part));
         }
@@ -228,19 +209,12 @@ impl<'a> PlaneOps<'a> {
 
     fn framework_op(&mut self, event: &Event<'a>, stats: &EventStats<'a>) {
         let op = op_name::parse(stats.tf_op);
-        let op_type = if op.op_type.is_empty() {
-            UNKNOWN_TYPE
-        } else {
-            op.op_type
-        };
+        let op_type = if op.op_type.is_empty() { UNKNOWN_TYPE } else { op.op_type };
         let row = self.combiner.row(0, &format!("{}/{}", op.op_name, event.name()));
         if row.occurrences == 0 {
             op_type.clone_into(&mut row.category);
             stats.tf_op.clone_into(&mut row.provenance);
-            row.source_info = Some(SourceInfo {
-                line_number: UNKNOWN_LINE,
-                ..SourceInfo::default()
-            });
+            row.source_info = Some(SourceInfo { line_number: UNKNOWN_LINE, ..SourceInfo::default() });
             row.is_eager = stats.is_eager;
         }
         row.num_cores = 1;

@@ -16,17 +16,9 @@ pub fn diagnostics(space: &XSpace) -> Option<Diagnostics> {
     }
     let once = |texts: &[bytestring::ByteString]| {
         let mut seen = BTreeSet::new();
-        texts
-            .iter()
-            .filter(|text| seen.insert((*text).clone()))
-            .map(ToString::to_string)
-            .collect()
+        texts.iter().filter(|text| seen.insert((*text).clone())).map(ToString::to_string).collect()
     };
-    Some(Diagnostics {
-        errors: once(&space.errors),
-        warnings: once(&space.warnings),
-        ..Diagnostics::default()
-    })
+    Some(Diagnostics { errors: once(&space.errors), warnings: once(&space.warnings), ..Diagnostics::default() })
 }
 
 /// Utilization as the host plane states it; `None` if it states none.
@@ -47,11 +39,7 @@ const DECODE: &str = "jit_generate";
 /// How long decoding took, if the host is a server that decodes.
 pub fn serving_latency(host: &Plane, devices: &[&Plane]) -> Option<DisaggregatedServingLatency> {
     // Few names begin so, mostly none: look at names first and at events only for those.
-    let servable: Vec<bool> = host
-        .event_metadata
-        .iter()
-        .map(|m| m.name.starts_with(SERVABLE))
-        .collect();
+    let servable: Vec<bool> = host.event_metadata.iter().map(|m| m.name.starts_with(SERVABLE)).collect();
     if !servable.contains(&true) {
         return None;
     }
@@ -62,10 +50,7 @@ pub fn serving_latency(host: &Plane, devices: &[&Plane]) -> Option<Disaggregated
     let mut durations_ps = devices
         .iter()
         .flat_map(|plane| {
-            let lines = plane
-                .lines
-                .iter()
-                .filter(|line| line.name.starts_with(line_names::XLA_MODULES));
+            let lines = plane.lines.iter().filter(|line| line.name.starts_with(line_names::XLA_MODULES));
             lines.flat_map(|line| line.events(plane))
         })
         .filter(|event| event.name().starts_with(DECODE))
@@ -77,10 +62,7 @@ pub fn serving_latency(host: &Plane, devices: &[&Plane]) -> Option<Disaggregated
     let avg = (sum_ps / n) as f64 / 1e6;
     Some(DisaggregatedServingLatency {
         num_decode_steps: n as i64,
-        decode_step_time_us: Some(DistributionStats {
-            avg,
-            ..DistributionStats::default()
-        }),
+        decode_step_time_us: Some(DistributionStats { avg, ..DistributionStats::default() }),
         ..DisaggregatedServingLatency::default()
     })
 }

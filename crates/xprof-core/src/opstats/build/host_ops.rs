@@ -33,11 +33,7 @@ impl<'a> HostOp<'a> {
             }
             Cow::Owned(text) => {
                 let op = op_name::parse(&text);
-                (
-                    op.category,
-                    Cow::Owned(op.op_name.to_owned()),
-                    Cow::Owned(op.op_type.to_owned()),
-                )
+                (op.category, Cow::Owned(op.op_name.to_owned()), Cow::Owned(op.op_type.to_owned()))
             }
         };
         (Self { id: 0, name, op_type }, category)
@@ -79,11 +75,7 @@ struct LineOps<'a> {
 #[derive(Debug)]
 enum Mention<'a> {
     Row(u32),
-    Stage {
-        id: u64,
-        name: &'a str,
-        category: Cow<'a, str>,
-    },
+    Stage { id: u64, name: &'a str, category: Cow<'a, str> },
 }
 
 /// The table of the host plane.
@@ -180,11 +172,7 @@ impl<'a> LineOps<'a> {
         if let Some(category) = event.stat(StatKind::InputPipelineStageCategory)
             && !event.name().is_empty()
         {
-            let mention = Mention::Stage {
-                id,
-                name: event.name(),
-                category: category.text(),
-            };
+            let mention = Mention::Stage { id, name: event.name(), category: category.text() };
             self.mentions.push((event.idx as u32, mention));
         }
     }
@@ -200,14 +188,7 @@ impl<'a> HostOps<'a> {
                     Mention::Row(row) if !std::mem::replace(&mut seen[*row as usize], true) => ops.add_row(plane, *row),
                     Mention::Row(_) => {}
                     Mention::Stage { id, name, category } => {
-                        ops.add(
-                            *id,
-                            HostOp {
-                                id: *id,
-                                name: Cow::Borrowed(name),
-                                op_type: category.clone(),
-                            },
-                        );
+                        ops.add(*id, HostOp { id: *id, name: Cow::Borrowed(name), op_type: category.clone() });
                     }
                 }
             }
@@ -265,21 +246,8 @@ fn activities(plane: &Plane, line: &Line, line_ops: &LineOps<'_>, ops: &HostOps<
     for (idx, &row) in line.events.metadata.iter().enumerate() {
         let (begin_ps, end_ps) = (line.events.begin_ps[idx], line.events.end_ps(idx));
         let mut add = |op: OpIdx, is_eager: bool| {
-            let begin = Activity {
-                time_ps: begin_ps,
-                op,
-                pair: found.len() as u32,
-                is_begin: true,
-                is_eager,
-            };
-            found.extend([
-                begin,
-                Activity {
-                    time_ps: end_ps,
-                    is_begin: false,
-                    ..begin
-                },
-            ]);
+            let begin = Activity { time_ps: begin_ps, op, pair: found.len() as u32, is_begin: true, is_eager };
+            found.extend([begin, Activity { time_ps: end_ps, is_begin: false, ..begin }]);
         };
         let op = match stages.next_if(|(event, _)| *event as usize == idx) {
             Some((_, stage)) => ops.by_key.get(stage),
@@ -287,10 +255,7 @@ fn activities(plane: &Plane, line: &Line, line_ops: &LineOps<'_>, ops: &HostOps<
         };
         if let Some(&op) = op.filter(|op| **op != NO_OP) {
             let event = Event { plane, line, idx };
-            add(
-                op,
-                has_eager && event.stat(StatKind::IsEager).is_some_and(|v| v.int() != 0),
-            );
+            add(op, has_eager && event.stat(StatKind::IsEager).is_some_and(|v| v.int() != 0));
         }
         if let Some((_, text)) = tf_ops.next_if(|(event, _)| *event as usize == idx)
             && let Some(&op) = ops.by_tf_op.get(text)
@@ -315,11 +280,7 @@ fn line_table<'t>(activities: &[Activity], ops: &'t HostOps<'_>) -> OpTable<'t> 
     let mut last_infeed: Option<(u64, u64)> = None;
     for activity in activities {
         if activity.is_begin {
-            open.push(Open {
-                pair: activity.pair,
-                begin_ps: activity.time_ps,
-                children_ps: 0,
-            });
+            open.push(Open { pair: activity.pair, begin_ps: activity.time_ps, children_ps: 0 });
             continue;
         }
         // parity: what began later and did not end is lost, and with an end whose begin was lost so is all that is open.
@@ -363,16 +324,8 @@ fn line_table<'t>(activities: &[Activity], ops: &'t HostOps<'_>) -> OpTable<'t> 
 fn new_row<'t>(idx: OpIdx, op: &'t HostOp<'_>) -> OpRow<'t> {
     OpRow {
         op: super::op_table::OpId(idx),
-        text: OpText {
-            module_id: op.id,
-            name: &op.name,
-            category: &op.op_type,
-            ..OpText::default()
-        },
-        totals: OpTotals {
-            num_cores: 1,
-            ..OpTotals::default()
-        },
+        text: OpText { module_id: op.id, name: &op.name, category: &op.op_type, ..OpText::default() },
+        totals: OpTotals { num_cores: 1, ..OpTotals::default() },
         children: None,
     }
 }
@@ -405,11 +358,8 @@ mod tests {
     /// Rows as (name, occurrences, time, self time).
     fn check(lines: &[&[TestEvent<'_>]], expect: &[(&str, u32, u64, u64)]) {
         let db = metrics(lines);
-        let got: Vec<_> = db
-            .metrics_db
-            .iter()
-            .map(|r| (r.name.as_str(), r.occurrences, r.time_ps, r.self_time_ps))
-            .collect();
+        let got: Vec<_> =
+            db.metrics_db.iter().map(|r| (r.name.as_str(), r.occurrences, r.time_ps, r.self_time_ps)).collect();
         assert_eq!(got, expect);
     }
 
@@ -417,33 +367,20 @@ mod tests {
     fn every_line_has_an_idle_row() {
         check(&[], &[]);
         check(&[&[("not an op", 0, 9, &[])]], &[("IDLE", 0, 0, 0)]);
-        check(
-            &[&[("a:A", 0, 4, &[]), ("a:A", 6, 4, &[])], &[]],
-            &[("a", 2, 8, 8), ("IDLE", 0, 2, 2)],
-        );
+        check(&[&[("a:A", 0, 4, &[]), ("a:A", 6, 4, &[])], &[]], &[("a", 2, 8, 8), ("IDLE", 0, 2, 2)]);
     }
 
     #[test]
     fn nested_ops_take_time_from_their_parents() {
-        check(
-            &[&[("a:A", 0, 10, &[]), ("b:B", 2, 3, &[])]],
-            &[("b", 1, 3, 3), ("a", 1, 10, 7), ("IDLE", 0, 0, 0)],
-        );
+        check(&[&[("a:A", 0, 10, &[]), ("b:B", 2, 3, &[])]], &[("b", 1, 3, 3), ("a", 1, 10, 7), ("IDLE", 0, 0, 0)]);
     }
 
     #[test]
     fn what_overlaps_is_lost() {
-        check(
-            &[&[("a:A", 0, 10, &[]), ("a:A", 5, 10, &[])]],
-            &[("a", 1, 10, 10), ("IDLE", 0, 5, 5)],
-        );
+        check(&[&[("a:A", 0, 10, &[]), ("a:A", 5, 10, &[])]], &[("a", 1, 10, 10), ("IDLE", 0, 5, 5)]);
         // The end of b, whose begin was lost, closes x too.
-        let events: &[TestEvent<'_>] = &[
-            ("x:X", 0, 100, &[]),
-            ("a:A", 10, 10, &[]),
-            ("b:B", 15, 10, &[]),
-            ("y:Y", 30, 1, &[]),
-        ];
+        let events: &[TestEvent<'_>] =
+            &[("x:X", 0, 100, &[]), ("a:A", 10, 10, &[]), ("b:B", 15, 10, &[]), ("y:Y", 30, 1, &[])];
         check(&[events], &[("a", 1, 10, 10), ("y", 1, 1, 1), ("IDLE", 0, 89, 89)]);
     }
 
@@ -451,20 +388,14 @@ mod tests {
     fn stages_share_their_keys_with_names() {
         let stage: &[(&str, V<'_>)] = &[("_ipl_stage_id", V::Int(2)), ("_ipl_stage_cat", V::Str("read"))];
         // The second event has no stage, but its metadata has the id 2.
-        check(
-            &[&[("stage", 0, 10, stage), ("plain", 20, 5, &[])]],
-            &[("stage", 2, 15, 15), ("IDLE", 0, 10, 10)],
-        );
+        check(&[&[("stage", 0, 10, stage), ("plain", 20, 5, &[])]], &[("stage", 2, 15, 15), ("IDLE", 0, 10, 10)]);
         check(&[&[("no category", 0, 10, &stage[..1])]], &[("IDLE", 0, 0, 0)]);
     }
 
     #[test]
     fn ops_named_by_a_stat_count_too() {
         let op: &[(&str, V<'_>)] = &[("tf_op", V::Str("dummy"))];
-        check(
-            &[&[("x", 0, 4, op), ("x", 6, 4, op)]],
-            &[("dummy", 2, 8, 8), ("IDLE", 0, 2, 2)],
-        );
+        check(&[&[("x", 0, 4, op), ("x", 6, 4, op)]], &[("dummy", 2, 8, 8), ("IDLE", 0, 2, 2)]);
     }
 
     #[test]
@@ -477,10 +408,7 @@ mod tests {
 
     #[test]
     fn one_eager_execution_marks_the_row() {
-        let db = metrics(&[&[
-            ("a:A", 0, 1, &[("is_eager", V::Int(1))]),
-            ("a:A", 2, 1, &[("is_eager", V::Int(0))]),
-        ]]);
+        let db = metrics(&[&[("a:A", 0, 1, &[("is_eager", V::Int(1))]), ("a:A", 2, 1, &[("is_eager", V::Int(0))])]]);
         assert!(db.metrics_db[0].is_eager);
         assert_eq!(db.metrics_db[0].num_cores, 0);
     }

@@ -23,10 +23,7 @@ const SPARSE_CORE_WAIT: &str = "sparsecorev0 infeed wait";
 
 /// Whether the device itself says how long it waited for input.
 pub fn has_infeed(device_ops: &OpMetricsDb) -> bool {
-    device_ops
-        .metrics_db
-        .iter()
-        .any(|row| INFEEDS.contains(&row.category.as_str()))
+    device_ops.metrics_db.iter().any(|row| INFEEDS.contains(&row.category.as_str()))
 }
 
 /// Moves idle time to the category of input, in every step of which the host knows that it waited for input.
@@ -92,10 +89,9 @@ fn common_idle_ms(cores: &[(u32, u64, GenericStepBreakdown)]) -> f64 {
         let other_ps = of(b, &[INFEED, OUTFEED, SPARSE_CORE_WAIT]).wrapping_add(of(b, &HOST_TRANSFERS));
         time_ps.saturating_sub(idle_ps.wrapping_add(other_ps))
     };
-    let (Some(time_ps), Some(compute_ps)) = (
-        cores.iter().map(|(_, time_ps, _)| *time_ps).min(),
-        cores.iter().map(compute_ps).min(),
-    ) else {
+    let (Some(time_ps), Some(compute_ps)) =
+        (cores.iter().map(|(_, time_ps, _)| *time_ps).min(), cores.iter().map(compute_ps).min())
+    else {
         return 0.0;
     };
     let largest = |category: &str| cores.iter().map(|(_, _, b)| of(b, &[category])).max().unwrap_or(0);
@@ -119,44 +115,26 @@ mod tests {
         let map = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
             pairs.iter().map(|&(name, ps)| (name.to_owned(), ps)).collect()
         };
-        let breakdown = GenericStepBreakdown {
-            category_ps: map(categories),
-            ..GenericStepBreakdown::default()
-        };
+        let breakdown = GenericStepBreakdown { category_ps: map(categories), ..GenericStepBreakdown::default() };
         let result = step_result(3, String::new(), Timespan::new(0, 1000), Some(&breakdown));
         let info = PerCoreStepInfo {
             step_num: 3,
             step_info_per_core: BTreeMap::from([(0, result)]),
             ..PerCoreStepInfo::default()
         };
-        let mut db = StepDatabaseResult {
-            step_sequence: vec![info],
-            ..StepDatabaseResult::default()
-        };
+        let mut db = StepDatabaseResult { step_sequence: vec![info], ..StepDatabaseResult::default() };
         let mut host = Step::default();
-        host.spans
-            .push((Timespan::new(0, input_ps), EventType::HOST_WAIT_INPUT));
+        host.spans.push((Timespan::new(0, input_ps), EventType::HOST_WAIT_INPUT));
         attribute(&mut db, &Steps::from([(3, host)]));
-        let any = db.step_sequence[0].step_info_per_core[&0]
-            .step_breakdown
-            .clone()
-            .unwrap();
+        let any = db.step_sequence[0].step_info_per_core[&0].step_breakdown.clone().unwrap();
         let got = GenericStepBreakdown::decode(any.value.as_slice()).unwrap();
         assert_eq!(got.category_ps, map(expect));
     }
 
     #[test]
     fn idle_time_becomes_infeed() {
-        check(
-            &[("IDLE", 800), ("fusion", 200)],
-            300,
-            &[("IDLE", 500), ("fusion", 200), ("infeed", 300)],
-        );
-        check(
-            &[("IDLE", 800), ("fusion", 200)],
-            2000,
-            &[("IDLE", 0), ("fusion", 200), ("infeed", 800)],
-        );
+        check(&[("IDLE", 800), ("fusion", 200)], 300, &[("IDLE", 500), ("fusion", 200), ("infeed", 300)]);
+        check(&[("IDLE", 800), ("fusion", 200)], 2000, &[("IDLE", 0), ("fusion", 200), ("infeed", 800)]);
         check(&[("IDLE", 800), ("fusion", 200)], 0, &[("IDLE", 800), ("fusion", 200)]);
     }
 }

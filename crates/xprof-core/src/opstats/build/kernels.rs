@@ -103,14 +103,7 @@ fn line_kernels(plane: &Plane, line: &Line, modules: &TraceModules) -> Vec<Kerne
         }
         let (tf_op, hlo_op) = (tf_op.unwrap_or_default(), hlo_op.unwrap_or_default());
         let has_equation = equation.is_some_and(|e| is_eligible_equation(&String::from_utf8_lossy(e)));
-        let texts = (
-            event.metadata_row(),
-            details,
-            tf_op,
-            hlo_op,
-            program_id.unwrap_or(0),
-            has_equation,
-        );
+        let texts = (event.metadata_row(), details, tf_op, hlo_op, program_id.unwrap_or(0), has_equation);
         let place = *places.entry(texts).or_insert_with(|| {
             kernels.push(new_kernel(event.name(), texts, vendor, modules));
             kernels.len() - 1
@@ -144,21 +137,9 @@ fn new_kernel(name: &str, texts: EventTexts<'_>, vendor: Vendor, modules: &Trace
             is_eligible |= is_eligible_op(&op_name);
         }
     }
-    let resources = [
-        launch.registers,
-        launch.static_shared_bytes,
-        launch.dynamic_shared_bytes,
-    ];
+    let resources = [launch.registers, launch.static_shared_bytes, launch.dynamic_shared_bytes];
     Kernel {
-        key: (
-            name.to_owned(),
-            launch.grid,
-            launch.block,
-            resources,
-            uses_tensor_core,
-            is_eligible,
-            op_name,
-        ),
+        key: (name.to_owned(), launch.grid, launch.block, resources, uses_tensor_core, is_eligible, op_name),
         occupancy_pct: launch.occupancy_pct,
         total_ns: 0,
         min_ns: u64::MAX,

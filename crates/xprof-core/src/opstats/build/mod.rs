@@ -52,10 +52,7 @@ use crate::{Diag, Result};
 /// Everything that the tools of the family want to know of one host.
 pub fn host_stats(prepared: &Prepared, diag: &mut Diag) -> Result<HostStats> {
     let op_stats = op_stats(prepared, diag)?;
-    Ok(HostStats(v1::HostStats {
-        op_stats: Some(op_stats),
-        inference: None,
-    }))
+    Ok(HostStats(v1::HostStats { op_stats: Some(op_stats), inference: None }))
 }
 
 /// What depends on the kind of device.
@@ -89,9 +86,7 @@ pub fn op_stats(prepared: &Prepared, diag: &mut Diag) -> Result<OpStats> {
     modules.report(diag);
 
     let is_training = modules.is_training();
-    let serving = host
-        .filter(|_| !is_training)
-        .and_then(|host| host_facts::serving_latency(host, devices.all()));
+    let serving = host.filter(|_| !is_training).and_then(|host| host_facts::serving_latency(host, devices.all()));
     Ok(OpStats {
         host_op_metrics_db: host_ops?,
         device_op_metrics_db: Some(device_stats.ops),
@@ -136,26 +131,13 @@ fn device_stats(
             let (steps, precision) = step_breakdown::step_db(&steps, WellFormed::Gpu);
             let ops = gpu_ops::gpu_op_metrics(planes, modules, precision, diag)?;
             let kernels = kernels::kernel_stats(planes, modules, diag)?;
-            Ok(DeviceStats {
-                ops,
-                steps,
-                step_ops: None,
-                kernels,
-            })
+            Ok(DeviceStats { ops, steps, step_ops: None, kernels })
         }
         DevicePlanes::None => {
             let steps = host_steps(HostActivity::All)?.unwrap_or_default();
             let (steps, precision) = step_breakdown::step_db(&steps, WellFormed::Host);
-            let ops = OpMetricsDb {
-                precision_stats: Some(precision),
-                ..OpMetricsDb::default()
-            };
-            Ok(DeviceStats {
-                ops,
-                steps,
-                step_ops: None,
-                kernels: KernelStatsDb::default(),
-            })
+            let ops = OpMetricsDb { precision_stats: Some(precision), ..OpMetricsDb::default() };
+            Ok(DeviceStats { ops, steps, step_ops: None, kernels: KernelStatsDb::default() })
         }
     }
 }

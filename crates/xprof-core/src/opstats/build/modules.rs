@@ -77,18 +77,9 @@ impl TraceModules {
             };
             is_training |= training;
             // Of several modules of one program the first counts.
-            modules.entry(id).or_insert_with(|| TraceModule {
-                name,
-                proto,
-                facts: OnceLock::new(),
-            });
+            modules.entry(id).or_insert_with(|| TraceModule { name, proto, facts: OnceLock::new() });
         }
-        Self {
-            modules,
-            want_costs,
-            is_training,
-            failed: AtomicBool::new(false),
-        }
+        Self { modules, want_costs, is_training, failed: AtomicBool::new(false) }
     }
 
     /// Whether an instruction of any module computes gradients.
@@ -98,10 +89,7 @@ impl TraceModules {
 
     /// Names of the modules by program id.
     pub fn names(&self) -> BTreeMap<u64, String> {
-        self.modules
-            .iter()
-            .map(|(&id, module)| (id, module.name.clone()))
-            .collect()
+        self.modules.iter().map(|(&id, module)| (id, module.name.clone())).collect()
     }
 
     /// The instruction of that name, if the program is known and can be built.
@@ -136,8 +124,7 @@ impl TraceModules {
 
     /// The instructions fused into one, as rows to be shown below its row.
     pub fn fused_rows(&self, program_id: u64, name: &str) -> Vec<OpMetrics> {
-        self.find(program_id, name)
-            .map_or_else(Vec::new, |i| i.fused_children().iter().map(fused_row).collect())
+        self.find(program_id, name).map_or_else(Vec::new, |i| i.fused_children().iter().map(fused_row).collect())
     }
 }
 
@@ -152,10 +139,7 @@ fn fused_row(child: &FusedChild<'_>) -> OpMetrics {
         long_name: facts.expression(),
         occurrences: 1,
         num_cores: 1,
-        children: (!children.is_empty()).then(|| OpMetricsDb {
-            metrics_db: children,
-            ..OpMetricsDb::default()
-        }),
+        children: (!children.is_empty()).then(|| OpMetricsDb { metrics_db: children, ..OpMetricsDb::default() }),
         ..OpMetrics::default()
     }
 }
@@ -167,14 +151,6 @@ pub const UNKNOWN_LINE: i32 = -1;
 pub fn source_of(instruction: &InstructionFacts<'_>) -> SourceInfo {
     let source = instruction.source();
     // parity: without a file the line is unknown, even where the metadata has a number; with one, 0 stays 0.
-    let line_number = if source.file.is_empty() {
-        UNKNOWN_LINE
-    } else {
-        source.line
-    };
-    SourceInfo {
-        file_name: source.file,
-        line_number,
-        stack_frame: source.stack,
-    }
+    let line_number = if source.file.is_empty() { UNKNOWN_LINE } else { source.line };
+    SourceInfo { file_name: source.file, line_number, stack_frame: source.stack }
 }

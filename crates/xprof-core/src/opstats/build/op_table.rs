@@ -73,11 +73,7 @@ pub struct OpText<'a> {
 impl OpText<'_> {
     /// The row of idle time.
     pub fn idle() -> Self {
-        Self {
-            name: IDLE,
-            category: IDLE,
-            ..Self::default()
-        }
+        Self { name: IDLE, category: IDLE, ..Self::default() }
     }
 
     /// Takes from `other` what is missing here: the first table that says something counts.
@@ -141,11 +137,7 @@ pub struct OpTotals {
 impl OpTotals {
     /// Idle time.
     pub fn idle(time_ps: u64) -> Self {
-        Self {
-            time_ps,
-            self_time_ps: time_ps,
-            ..Self::default()
-        }
+        Self { time_ps, self_time_ps: time_ps, ..Self::default() }
     }
 
     /// Sets operations and bytes from those of one execution.
@@ -162,11 +154,8 @@ impl OpTotals {
     }
 
     fn add(&mut self, other: &Self) {
-        self.min_time_ps = if self.occurrences == 0 {
-            other.min_time_ps
-        } else {
-            self.min_time_ps.min(other.min_time_ps)
-        };
+        self.min_time_ps =
+            if self.occurrences == 0 { other.min_time_ps } else { self.min_time_ps.min(other.min_time_ps) };
         self.occurrences = self.occurrences.wrapping_add(other.occurrences);
         for (sum, part) in [
             (&mut self.time_ps, other.time_ps),
@@ -259,12 +248,7 @@ impl OpTable<'_> {
     pub fn add_idle(&mut self, total_time_ps: u64) {
         self.totals.total_time_ps = total_time_ps;
         let idle_ps = total_time_ps.saturating_sub(self.totals.total_op_time_ps);
-        self.rows.push(OpRow {
-            op: OpId::IDLE,
-            text: OpText::idle(),
-            totals: OpTotals::idle(idle_ps),
-            children: None,
-        });
+        self.rows.push(OpRow { op: OpId::IDLE, text: OpText::idle(), totals: OpTotals::idle(idle_ps), children: None });
     }
 }
 
@@ -291,11 +275,7 @@ const NO_ROW: u32 = u32::MAX;
 impl<'a> TableMerger<'a> {
     /// Begins with an empty table. `n_ops` is how many ops the host has.
     pub fn new(n_ops: usize, num_cores: NumCores) -> Self {
-        Self {
-            table: OpTable::default(),
-            places: vec![NO_ROW; n_ops],
-            num_cores,
-        }
+        Self { table: OpTable::default(), places: vec![NO_ROW; n_ops], num_cores }
     }
 
     /// Merges one table.
@@ -311,11 +291,7 @@ impl<'a> TableMerger<'a> {
         if idx >= self.places.len() {
             self.places.resize(idx + 1, NO_ROW);
         }
-        let num_cores = if self.num_cores == NumCores::Add {
-            row.totals.num_cores
-        } else {
-            0
-        };
+        let num_cores = if self.num_cores == NumCores::Add { row.totals.num_cores } else { 0 };
         if let Some(sum) = self.table.rows.get_mut(self.places[idx] as usize) {
             sum.text.complete_from(&row.text);
             sum.totals.add(&row.totals);
@@ -373,9 +349,7 @@ pub fn to_message(table: OpTable<'_>) -> OpMetricsDb {
 }
 
 fn row_to_message(row: OpRow<'_>) -> OpMetrics {
-    let OpRow {
-        text, totals, children, ..
-    } = row;
+    let OpRow { text, totals, children, .. } = row;
     OpMetrics {
         name: text.name.to_owned(),
         hlo_module_id: text.module_id,
@@ -414,24 +388,11 @@ mod tests {
     fn table<'a>(rows: &[(OpId, &'a str, u64, &'a str)]) -> OpTable<'a> {
         let row = |&(op, name, time_ps, category)| OpRow {
             op,
-            text: OpText {
-                name,
-                category,
-                ..OpText::default()
-            },
-            totals: OpTotals {
-                occurrences: 1,
-                num_cores: 1,
-                time_ps,
-                min_time_ps: time_ps,
-                ..OpTotals::default()
-            },
+            text: OpText { name, category, ..OpText::default() },
+            totals: OpTotals { occurrences: 1, num_cores: 1, time_ps, min_time_ps: time_ps, ..OpTotals::default() },
             children: None,
         };
-        OpTable {
-            rows: rows.iter().map(row).collect(),
-            totals: TableTotals::default(),
-        }
+        OpTable { rows: rows.iter().map(row).collect(), totals: TableTotals::default() }
     }
 
     fn check(num_cores: NumCores, expect: &[(&str, u64, u64, &str, u32)]) {
@@ -446,15 +407,7 @@ mod tests {
         let got: Vec<_> = db
             .metrics_db
             .iter()
-            .map(|r| {
-                (
-                    r.name.as_str(),
-                    r.time_ps,
-                    r.min_time_ps,
-                    r.category.as_str(),
-                    r.num_cores,
-                )
-            })
+            .map(|r| (r.name.as_str(), r.time_ps, r.min_time_ps, r.category.as_str(), r.num_cores))
             .collect();
         assert_eq!(got, expect);
         merger.merge(&table(&[(a, "a", 7, "x")]));
@@ -463,13 +416,7 @@ mod tests {
 
     #[test]
     fn merges_by_number_and_completes_texts() {
-        check(
-            NumCores::Add,
-            &[("b", 8, 3, "y", 2), ("a", 7, 7, "x", 1), (IDLE, 1, 1, IDLE, 1)],
-        );
-        check(
-            NumCores::Ignore,
-            &[("b", 8, 3, "y", 0), ("a", 7, 7, "x", 0), (IDLE, 1, 1, IDLE, 0)],
-        );
+        check(NumCores::Add, &[("b", 8, 3, "y", 2), ("a", 7, 7, "x", 1), (IDLE, 1, 1, IDLE, 1)]);
+        check(NumCores::Ignore, &[("b", 8, 3, "y", 0), ("a", 7, 7, "x", 0), (IDLE, 1, 1, IDLE, 0)]);
     }
 }

@@ -64,12 +64,7 @@ impl Offloads {
         }
         // Hand-overs take the place of steps: each has its sums and its own stack of open ops.
         let mut sums: BTreeMap<OffloadId, StepOps> = BTreeMap::new();
-        for line in facts
-            .plane
-            .lines
-            .iter()
-            .filter(|l| l.name == line_names::SPARSE_CORE_OPS)
-        {
+        for line in facts.plane.lines.iter().filter(|l| l.name == line_names::SPARSE_CORE_OPS) {
             assign(facts, line, &offloads, &mut sums);
         }
         let mut durations: BTreeMap<OffloadId, u64> = BTreeMap::new();
@@ -79,9 +74,7 @@ impl Offloads {
         }
         for (id, total_ps) in durations {
             let ops = sums.remove(&id).unwrap_or_default();
-            let offload = Offload {
-                db: finish(facts, &ops, total_ps, modules),
-            };
+            let offload = Offload { db: finish(facts, &ops, total_ps, modules) };
             // A hand-over that two planes claim belongs to the first one.
             self.tables.entry(id).or_insert(offload);
         }
@@ -91,20 +84,12 @@ impl Offloads {
 /// Modules that ran for a TensorCore, by the device's clock; of modules with equal spans the first stays.
 fn offload_modules(facts: &PlaneFacts<'_>) -> Vec<(Timespan, OffloadId)> {
     let mut found = Vec::new();
-    for line in facts
-        .plane
-        .lines
-        .iter()
-        .filter(|l| l.name == line_names::SPARSE_CORE_MODULES)
-    {
+    for line in facts.plane.lines.iter().filter(|l| l.name == line_names::SPARSE_CORE_MODULES) {
         if !line.stat_kinds.contains(StatKind::OffloadCoreId) {
             continue;
         }
         for event in line.events(facts.plane) {
-            let ids = (
-                event.stat(StatKind::OffloadCoreId),
-                event.stat(StatKind::TcOffloadStartId),
-            );
+            let ids = (event.stat(StatKind::OffloadCoreId), event.stat(StatKind::TcOffloadStartId));
             if let (Some(core), Some(start)) = ids {
                 found.push((device_span(&event), (core.uint(), start.uint())));
             }
@@ -126,10 +111,7 @@ fn assign(
     let mut rare = RareFacts::default();
     for idx in 0..line.events.len() {
         let event = decode_facts(facts, line, idx, &mut rare);
-        while offloads
-            .get(cursor)
-            .is_some_and(|(span, _)| span.end_ps() < event.device.begin_ps)
-        {
+        while offloads.get(cursor).is_some_and(|(span, _)| span.end_ps() < event.device.begin_ps) {
             cursor += 1;
         }
         if let Some((span, id)) = offloads.get(cursor)

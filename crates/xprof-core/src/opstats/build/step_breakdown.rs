@@ -185,10 +185,7 @@ impl WellFormed {
 /// The step database of a host without TPUs, and how long kernels of either precision ran.
 pub fn step_db(steps: &Steps, well_formed: WellFormed) -> (StepDatabaseResult, PrecisionStats) {
     let steps: Vec<_> = steps.iter().collect();
-    let made: Vec<_> = steps
-        .par_iter()
-        .map(|(group_id, step)| step_info(**group_id, step, well_formed))
-        .collect();
+    let made: Vec<_> = steps.par_iter().map(|(group_id, step)| step_info(**group_id, step, well_formed)).collect();
     let mut db = StepDatabaseResult::default();
     let mut precision = PrecisionStats::default();
     for (info, part) in made {
@@ -225,10 +222,7 @@ fn step_info(group_id: i64, step: &Step, well_formed: WellFormed) -> (Option<Per
     }
     let unknown = type_ps.entry(i32::from(EventType::UNKNOWN.0)).or_default();
     *unknown = unknown.wrapping_add(time.duration_ps.saturating_sub(known_ps));
-    let breakdown = GenericStepBreakdown {
-        type_ps,
-        ..GenericStepBreakdown::default()
-    };
+    let breakdown = GenericStepBreakdown { type_ps, ..GenericStepBreakdown::default() };
     let result = step_result(group_id as u32, step.name.clone(), time, Some(&breakdown));
     let info = PerCoreStepInfo {
         step_num: group_id as u32,
@@ -236,14 +230,7 @@ fn step_info(group_id: i64, step: &Step, well_formed: WellFormed) -> (Option<Per
         all_reduce_db_per_core: step
             .collectives
             .iter()
-            .map(|(&core, infos)| {
-                (
-                    core,
-                    AllReduceDbResult {
-                        all_reduce_info: infos.clone(),
-                    },
-                )
-            })
+            .map(|(&core, infos)| (core, AllReduceDbResult { all_reduce_info: infos.clone() }))
             .collect(),
         device_memory_transfers: step.transfers.to_vec(),
         ..PerCoreStepInfo::default()
@@ -278,10 +265,7 @@ mod tests {
     use super::*;
 
     fn check(spans: &[(u64, u64, EventType)], expect: &[(u64, u64, u8)]) {
-        let spans: Vec<_> = spans
-            .iter()
-            .map(|&(begin, end, t)| (Timespan::between(begin, end), t))
-            .collect();
+        let spans: Vec<_> = spans.iter().map(|&(begin, end, t)| (Timespan::between(begin, end), t)).collect();
         let got: Vec<_> = flatten(&spans)
             .iter()
             .filter(|(span, _)| span.duration_ps > 0)
@@ -297,20 +281,10 @@ mod tests {
             &[(0, 10, T::DEVICE_COMPUTE_32), (4, 14, T::DEVICE_COMPUTE_16)],
             &[(0, 4, 140), (4, 10, 150), (10, 14, 150)],
         );
+        check(&[(0, 4, T::HOST_COMPUTE), (6, 8, T::HOST_WAIT_INPUT)], &[(0, 4, 10), (4, 6, 0), (6, 8, 110)]);
+        check(&[(0, 4, T::HOST_COMPUTE), (4, 8, T::HOST_WAIT_INPUT)], &[(0, 4, 10), (4, 8, 110)]);
         check(
-            &[(0, 4, T::HOST_COMPUTE), (6, 8, T::HOST_WAIT_INPUT)],
-            &[(0, 4, 10), (4, 6, 0), (6, 8, 110)],
-        );
-        check(
-            &[(0, 4, T::HOST_COMPUTE), (4, 8, T::HOST_WAIT_INPUT)],
-            &[(0, 4, 10), (4, 8, 110)],
-        );
-        check(
-            &[
-                (0, 9, T::HOST_COMPUTE),
-                (0, 9, T::HOST_COMPUTE),
-                (3, 5, T::HOST_TO_DEVICE),
-            ],
+            &[(0, 9, T::HOST_COMPUTE), (0, 9, T::HOST_COMPUTE), (3, 5, T::HOST_TO_DEVICE)],
             &[(0, 3, 10), (3, 5, 80), (5, 9, 10)],
         );
     }

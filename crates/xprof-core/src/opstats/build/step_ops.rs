@@ -63,21 +63,13 @@ impl StepOps {
         let group = self.group(group_id);
         let (begin, end, time_ps) = (event.device.begin_ps, event.device.end_ps(), event.device.duration_ps);
         let normalized = &mut self.normalized_self_ps;
-        if let Some(parent) = self
-            .open
-            .enter(begin, end, |op| add_normalized(normalized, &op.payload))
-        {
+        if let Some(parent) = self.open.enter(begin, end, |op| add_normalized(normalized, &op.payload)) {
             parent.payload.self_time_ps = parent.payload.self_time_ps.wrapping_sub(time_ps);
             if let Some(entry) = self.entries.get_mut(parent.payload.place as usize) {
                 entry.sums.self_time_ps = entry.sums.self_time_ps.wrapping_sub(time_ps);
             }
         }
-        let mut open = OpenOp {
-            place: NONE,
-            group,
-            self_time_ps: time_ps,
-            rate: 0.0,
-        };
+        let mut open = OpenOp { place: NONE, group, self_time_ps: time_ps, rate: 0.0 };
         if event.key != NO_KEY {
             open.place = self.place(group, event.key, facts.n_keys);
             self.entries[open.place as usize].sums.count(event);
@@ -128,19 +120,10 @@ impl StepOps {
             }
         }
         for (group, part_ps) in part.normalized_self_ps.iter().enumerate() {
-            let op = OpenOp {
-                place: NONE,
-                group: groups[group],
-                self_time_ps: 1,
-                rate: *part_ps,
-            };
+            let op = OpenOp { place: NONE, group: groups[group], self_time_ps: 1, rate: *part_ps };
             add_normalized(&mut self.normalized_self_ps, &op);
         }
-        self.collectives.extend(
-            part.collectives
-                .into_iter()
-                .map(|(group, info)| (groups[group as usize], info)),
-        );
+        self.collectives.extend(part.collectives.into_iter().map(|(group, info)| (groups[group as usize], info)));
     }
 
     #[inline]
@@ -171,12 +154,7 @@ impl StepOps {
         let next = self.entries.len() as u32;
         let place = *self.index.entry((group, key)).or_insert(next);
         if place == next {
-            self.entries.push(StepEntry {
-                group,
-                key,
-                sums: OpSums::default(),
-                rare: NONE,
-            });
+            self.entries.push(StepEntry { group, key, sums: OpSums::default(), rare: NONE });
         }
         *recent = (group, place);
         place
@@ -209,9 +187,7 @@ fn collective(id: u64, event: &EventFacts, rare: &RareFacts, facts: &PlaneFacts<
         id,
         all_reduce_id: rare.all_reduce_id.unwrap_or(0),
         start_time_ps,
-        end_time_ps: rare
-            .device_duration_ps
-            .map_or(event.host_end_ps, |d| start_time_ps.wrapping_add(d)),
+        end_time_ps: rare.device_duration_ps.map_or(event.host_end_ps, |d| start_time_ps.wrapping_add(d)),
         byte_size: facts.rows[facts.index(event.row)].bytes_accessed,
         ..AllReduceInfo::default()
     }

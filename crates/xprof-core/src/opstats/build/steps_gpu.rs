@@ -32,11 +32,7 @@ pub fn gpu_steps(planes: &[&Plane], diag: &Diag) -> Result<Steps> {
 fn plane_steps(plane: &Plane) -> Steps {
     let mut steps = Steps::new();
     // A prefix of the name decides what a device event is; computed once per name.
-    let mut kinds: Vec<NameKind> = plane
-        .event_metadata
-        .iter()
-        .map(|metadata| name_kind(&metadata.name))
-        .collect();
+    let mut kinds: Vec<NameKind> = plane.event_metadata.iter().map(|metadata| name_kind(&metadata.name)).collect();
     kinds.push(name_kind(""));
     for line in &plane.lines {
         if line.id == STEP_LINE_ID {
@@ -72,15 +68,12 @@ fn line_steps(plane: &Plane, line: &Line, kinds: &[NameKind]) -> Steps {
         let span = device_span(&event);
         step.spans.push((span, event_type));
         if event_type == EventType::DEVICE_COLLECTIVES {
-            step.collectives
-                .entry(plane.id as u32)
-                .or_default()
-                .push(AllReduceInfo {
-                    start_time_ps: event.begin_ps(),
-                    // parity: an offset, without the origin of the line, although the start is a timestamp.
-                    end_time_ps: (event.offset_ps() as u64).wrapping_add(event.duration_ps()),
-                    ..AllReduceInfo::default()
-                });
+            step.collectives.entry(plane.id as u32).or_default().push(AllReduceInfo {
+                start_time_ps: event.begin_ps(),
+                // parity: an offset, without the origin of the line, although the start is a timestamp.
+                end_time_ps: (event.offset_ps() as u64).wrapping_add(event.duration_ps()),
+                ..AllReduceInfo::default()
+            });
         }
         if let Some(transfer) = transfer_slot(event_type).and_then(|slot| step.transfers.get_mut(slot)) {
             add_transfer(transfer, &event);
@@ -135,10 +128,7 @@ fn name_kind(name: &str) -> NameKind {
         OpCategory::MemcpyDToH => NameKind::Known(EventType::DEVICE_TO_HOST),
         OpCategory::MemcpyDToD => NameKind::Known(EventType::DEVICE_TO_DEVICE),
         _ if starts_with_any_case(name, "nccl") => NameKind::Known(EventType::DEVICE_COLLECTIVES),
-        _ => NameKind::Kernel {
-            has_half: name.contains("half"),
-            has_fp16: name.contains("fp16"),
-        },
+        _ => NameKind::Kernel { has_half: name.contains("half"), has_fp16: name.contains("fp16") },
     }
 }
 
@@ -149,16 +139,8 @@ impl NameKind {
             Self::Kernel { has_half, has_fp16 } => (has_half, has_fp16),
         };
         let shape = event.stat(StatKind::Shape).map(StatValue::text).unwrap_or_default();
-        let is_16_bit = if shape.is_empty() {
-            has_half || has_fp16
-        } else {
-            shape.contains("half")
-        };
-        if is_16_bit {
-            EventType::DEVICE_COMPUTE_16
-        } else {
-            EventType::DEVICE_COMPUTE_32
-        }
+        let is_16_bit = if shape.is_empty() { has_half || has_fp16 } else { shape.contains("half") };
+        if is_16_bit { EventType::DEVICE_COMPUTE_16 } else { EventType::DEVICE_COMPUTE_32 }
     }
 }
 
@@ -173,27 +155,9 @@ mod tests {
             ("MemcpyDToH 7", NameKind::Known(EventType::DEVICE_TO_HOST)),
             ("ncclKernel_AllReduce", NameKind::Known(EventType::DEVICE_COLLECTIVES)),
             ("NcclX", NameKind::Known(EventType::DEVICE_COLLECTIVES)),
-            (
-                "rcclX",
-                NameKind::Kernel {
-                    has_half: false,
-                    has_fp16: false,
-                },
-            ),
-            (
-                "MemcpyH2D",
-                NameKind::Kernel {
-                    has_half: false,
-                    has_fp16: false,
-                },
-            ),
-            (
-                "gemm_fp16",
-                NameKind::Kernel {
-                    has_half: false,
-                    has_fp16: true,
-                },
-            ),
+            ("rcclX", NameKind::Kernel { has_half: false, has_fp16: false }),
+            ("MemcpyH2D", NameKind::Kernel { has_half: false, has_fp16: false }),
+            ("gemm_fp16", NameKind::Kernel { has_half: false, has_fp16: true }),
         ] {
             assert_eq!(name_kind(name), expect, "{name}");
         }
@@ -201,12 +165,9 @@ mod tests {
 
     #[test]
     fn only_old_copy_details_tell_bytes() {
-        for (details, expect) in [
-            ("num_bytes:12\nkind:x", 12),
-            ("kind:x\nnum_bytes:7", 7),
-            ("kind:x size:4096 dest:0", 0),
-            ("", 0),
-        ] {
+        for (details, expect) in
+            [("num_bytes:12\nkind:x", 12), ("kind:x\nnum_bytes:7", 7), ("kind:x size:4096 dest:0", 0), ("", 0)]
+        {
             assert_eq!(transferred_bytes(details), expect, "{details}");
         }
     }

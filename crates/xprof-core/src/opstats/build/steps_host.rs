@@ -50,9 +50,7 @@ fn role(name: &str) -> Role {
 
 /// Whether a text begins with a prefix, in upper or lower case.
 pub fn starts_with_any_case(text: &str, prefix: &str) -> bool {
-    text.as_bytes()
-        .get(..prefix.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+    text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 /// Which activity of the host is asked for.
@@ -66,11 +64,7 @@ pub enum HostActivity {
 
 /// Steps of the host plane by group id; steps without a marker are among them.
 pub fn host_steps(plane: &Plane, wanted: HostActivity, diag: &Diag) -> Result<Steps> {
-    let mut roles: Vec<Role> = plane
-        .event_metadata
-        .par_iter()
-        .map(|metadata| role(&metadata.name))
-        .collect();
+    let mut roles: Vec<Role> = plane.event_metadata.par_iter().map(|metadata| role(&metadata.name)).collect();
     roles.push(role(""));
     let producers = stage_producers(plane);
     let parts: Vec<Steps> = plane
@@ -91,11 +85,7 @@ pub fn host_steps(plane: &Plane, wanted: HostActivity, diag: &Diag) -> Result<St
 /// Links that an input-pipeline stage may be the receiving end of.
 fn stage_producers(plane: &Plane) -> FxHashSet<(u64, u64)> {
     let has = |line: &&Line, kind| line.stat_kinds.contains(kind);
-    if !plane
-        .lines
-        .iter()
-        .any(|line| has(&line, StatKind::InputPipelineStageName))
-    {
+    if !plane.lines.iter().any(|line| has(&line, StatKind::InputPipelineStageName)) {
         return FxHashSet::default();
     }
     plane
@@ -144,16 +134,10 @@ fn line_steps(
                 if let Some((id, step)) = current.take() {
                     steps.insert(id, step);
                 }
-                &mut current
-                    .insert((group_id, steps.remove(&group_id).unwrap_or_default()))
-                    .1
+                &mut current.insert((group_id, steps.remove(&group_id).unwrap_or_default())).1
             }
         };
-        let name = if has_names {
-            event.stat(StatKind::StepName).map(StatValue::text)
-        } else {
-            None
-        };
+        let name = if has_names { event.stat(StatKind::StepName).map(StatValue::text) } else { None };
         let name = name.filter(|name| !name.is_empty());
         let span = Timespan::new(event.begin_ps(), event.duration_ps());
         match role {
@@ -181,9 +165,7 @@ fn line_steps(
 fn enter_stage(stages: &mut Ancestors<bool>, event: &Event<'_>, producers: &FxHashSet<(u64, u64)>) -> bool {
     let (begin, end) = (event.begin_ps(), event.end_ps());
     let below_stage = stages.enter(begin, end, |_| ()).is_some_and(|parent| parent.payload);
-    let is_stage = event
-        .stat(StatKind::InputPipelineStageName)
-        .is_some_and(|v| !v.text_bytes().is_empty());
+    let is_stage = event.stat(StatKind::InputPipelineStageName).is_some_and(|v| !v.text_bytes().is_empty());
     stages.push(begin, end, below_stage || is_stage);
     let is_fed = || {
         link(event, StatKind::ConsumerType, StatKind::ConsumerId).is_some_and(|consumer| producers.contains(&consumer))

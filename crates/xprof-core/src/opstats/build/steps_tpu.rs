@@ -43,11 +43,7 @@ pub struct PlaneSteps<'t> {
 pub fn plane_steps<'t>(walked: &'t WalkedPlane<'_, '_>) -> PlaneSteps<'t> {
     let is_sparse_core = walked.is_sparse_core;
     let plane_id = walked.plane().id as u32;
-    let core_id = if is_sparse_core {
-        plane_id.wrapping_add(FIRST_SPARSE_CORE_ID)
-    } else {
-        plane_id
-    };
+    let core_id = if is_sparse_core { plane_id.wrapping_add(FIRST_SPARSE_CORE_ID) } else { plane_id };
     let markers = markers(walked);
     let mut steps: BTreeMap<i64, CoreStep<'t>> = BTreeMap::new();
     for (_, line) in walked.lines.iter().filter(|_| !markers.is_empty()) {
@@ -55,28 +51,16 @@ pub fn plane_steps<'t>(walked: &'t WalkedPlane<'_, '_>) -> PlaneSteps<'t> {
     }
     if is_sparse_core {
         for (&group_id, &marker) in &markers {
-            let core = || CoreStep {
-                marker,
-                table: active_table(walked, marker),
-                collectives: Vec::new(),
-            };
+            let core = || CoreStep { marker, table: active_table(walked, marker), collectives: Vec::new() };
             steps.entry(group_id).or_insert_with(core);
         }
     }
-    PlaneSteps {
-        core_id,
-        is_sparse_core,
-        steps,
-    }
+    PlaneSteps { core_id, is_sparse_core, steps }
 }
 
 /// The longest marker of each group; of equally long ones the first.
 fn markers(walked: &WalkedPlane<'_, '_>) -> BTreeMap<i64, Timespan> {
-    let name = if walked.is_sparse_core {
-        line_names::SPARSE_CORE_STEPS
-    } else {
-        line_names::STEPS
-    };
+    let name = if walked.is_sparse_core { line_names::SPARSE_CORE_STEPS } else { line_names::STEPS };
     let mut markers: BTreeMap<i64, Timespan> = BTreeMap::new();
     for line in walked.plane().lines.iter().filter(|l| l.name == name) {
         for event in line.events(walked.plane()) {
@@ -111,22 +95,12 @@ fn add_line<'t>(
         let Some(&marker) = markers.get(&group_id) else {
             continue;
         };
-        let core = || CoreStep {
-            marker,
-            table: OpTable::default(),
-            collectives: Vec::new(),
-        };
+        let core = || CoreStep { marker, table: OpTable::default(), collectives: Vec::new() };
         let step = steps.entry(group_id).or_insert_with(core);
-        step.table.totals.total_op_time_ps = step
-            .table
-            .totals
-            .total_op_time_ps
-            .wrapping_add(table.totals.total_op_time_ps);
-        step.table.totals.normalized_total_op_time_ps = step
-            .table
-            .totals
-            .normalized_total_op_time_ps
-            .wrapping_add(ops.normalized_self_ps(group) as u64);
+        step.table.totals.total_op_time_ps =
+            step.table.totals.total_op_time_ps.wrapping_add(table.totals.total_op_time_ps);
+        step.table.totals.normalized_total_op_time_ps =
+            step.table.totals.normalized_total_op_time_ps.wrapping_add(ops.normalized_self_ps(group) as u64);
         step.table.rows.extend(table.rows);
     }
     for (group, info) in &ops.collectives {
@@ -145,17 +119,8 @@ fn active_table<'t>(walked: &WalkedPlane<'_, '_>, marker: Timespan) -> OpTable<'
         table.totals.total_op_time_ps = busy_ps;
         table.rows.push(OpRow {
             op: OpId::IDLE, // never merged with others
-            text: OpText {
-                name: SPARSE_CORE_OPS,
-                category: SPARSE_CORE_OPS,
-                ..OpText::default()
-            },
-            totals: OpTotals {
-                occurrences: 1,
-                time_ps: busy_ps,
-                self_time_ps: busy_ps,
-                ..OpTotals::default()
-            },
+            text: OpText { name: SPARSE_CORE_OPS, category: SPARSE_CORE_OPS, ..OpText::default() },
+            totals: OpTotals { occurrences: 1, time_ps: busy_ps, self_time_ps: busy_ps, ..OpTotals::default() },
             children: None,
         });
     }
@@ -188,20 +153,12 @@ pub fn step_db(
     let mut db = StepDatabaseResult::default();
     for (mut info, table) in made {
         all.merge(&table);
-        info.hlo_metrics_db = Some(if table.rows.is_empty() {
-            OpMetricsDb::default()
-        } else {
-            to_message(table)
-        });
+        info.hlo_metrics_db = Some(if table.rows.is_empty() { OpMetricsDb::default() } else { to_message(table) });
         db.step_sequence.push(info);
     }
     let mut all = all.take();
     idle_last(&mut all);
-    let ops = if db.step_sequence.is_empty() {
-        OpMetricsDb::default()
-    } else {
-        to_message(all)
-    };
+    let ops = if db.step_sequence.is_empty() { OpMetricsDb::default() } else { to_message(all) };
     (db, ops)
 }
 
@@ -245,10 +202,7 @@ fn one_step<'t>(
             time = core.marker;
         }
     }
-    let mut info = PerCoreStepInfo {
-        step_num,
-        ..PerCoreStepInfo::default()
-    };
+    let mut info = PerCoreStepInfo { step_num, ..PerCoreStepInfo::default() };
     if time.duration_ps == 0 {
         return (info, OpTable::default());
     }
@@ -261,14 +215,10 @@ fn one_step<'t>(
             let sum = breakdown.category_ps.entry(row.text.category.to_owned()).or_default();
             *sum = sum.wrapping_add(row.totals.self_time_ps);
         }
-        info.step_info_per_core.insert(
-            plane.core_id,
-            step_result(step_num, String::new(), core_time, Some(&breakdown)),
-        );
+        info.step_info_per_core
+            .insert(plane.core_id, step_result(step_num, String::new(), core_time, Some(&breakdown)));
         if !core.collectives.is_empty() {
-            let db = AllReduceDbResult {
-                all_reduce_info: core.collectives.clone(),
-            };
+            let db = AllReduceDbResult { all_reduce_info: core.collectives.clone() };
             info.all_reduce_db_per_core.insert(plane.core_id, db);
         }
         if !plane.is_sparse_core {
@@ -284,8 +234,7 @@ fn one_step<'t>(
             ..SparseCoreStepBreakdown::default()
         };
         let core_id = (walked.plane().id as u32).wrapping_add(FIRST_SPARSE_CORE_ID);
-        info.step_info_per_core
-            .insert(core_id, step_result(step_num, String::new(), time, Some(&breakdown)));
+        info.step_info_per_core.insert(core_id, step_result(step_num, String::new(), time, Some(&breakdown)));
     }
     let mut table = merger.take();
     idle_last(&mut table);
@@ -297,16 +246,8 @@ mod tests {
     use super::*;
 
     fn plane(group_ids: &[i64]) -> PlaneSteps<'static> {
-        let step = || CoreStep {
-            marker: Timespan::new(0, 1),
-            table: OpTable::default(),
-            collectives: Vec::new(),
-        };
-        PlaneSteps {
-            core_id: 0,
-            is_sparse_core: false,
-            steps: group_ids.iter().map(|&id| (id, step())).collect(),
-        }
+        let step = || CoreStep { marker: Timespan::new(0, 1), table: OpTable::default(), collectives: Vec::new() };
+        PlaneSteps { core_id: 0, is_sparse_core: false, steps: group_ids.iter().map(|&id| (id, step())).collect() }
     }
 
     fn check(planes: &[&[i64]], expect: &[(i64, &[usize])]) {

@@ -74,14 +74,8 @@ const ELIGIBLE_ENDS: [&str; 12] = [
 ];
 
 /// Parts of the names of ops that tensor cores can run.
-const ELIGIBLE_PARTS: [&str; 6] = [
-    "BatchMatMul",
-    "CudnnRNNV",
-    "CudnnRNNForward",
-    "CudnnRNNBackprop",
-    "dot_general",
-    "conv_general_dilated",
-];
+const ELIGIBLE_PARTS: [&str; 6] =
+    ["BatchMatMul", "CudnnRNNV", "CudnnRNNForward", "CudnnRNNBackprop", "dot_general", "conv_general_dilated"];
 
 impl Vendor {
     /// As the plane says.
@@ -175,13 +169,9 @@ mod tests {
         ] {
             assert_eq!(is_eligible_op(name), expect, "{name}");
         }
-        for (equation, expect) in [
-            ("ab,bc->ac", true),
-            ("ab->ba", false),
-            ("a,b,c->abc", false),
-            ("ab,bc", false),
-            ("a,b->c->d", false),
-        ] {
+        for (equation, expect) in
+            [("ab,bc->ac", true), ("ab->ba", false), ("a,b,c->abc", false), ("ab,bc", false), ("a,b->c->d", false)]
+        {
             assert_eq!(is_eligible_equation(equation), expect, "{equation}");
         }
     }

@@ -27,11 +27,7 @@ fn op_line(plane: &mut PlaneBuilder, name: &str, ops: &[Op<'_>]) {
     for (op, ..) in ops {
         let category = op.split('.').next().unwrap_or(op);
         let place = ops.iter().position(|(other, ..)| other == op).unwrap_or(0) as u64;
-        let stats = [
-            ("program_id", V::Uint(7)),
-            ("symbol_id", V::Uint(place + 1)),
-            ("hlo_category", V::Ref(category)),
-        ];
+        let stats = [("program_id", V::Uint(7)), ("symbol_id", V::Uint(place + 1)), ("hlo_category", V::Ref(category))];
         ids.push(plane.define_event(op, "", &stats, Some(100 + place)));
     }
     plane.line(3, name, 0, |line| {
@@ -71,17 +67,8 @@ const GROUP_0: &[(&str, V<'_>)] = &[("group_id", V::Int(0))];
 fn an_empty_trace_is_a_host_without_devices() {
     let stats = stats(vec![]);
     let environment = stats.run_environment.unwrap();
-    assert_eq!(
-        (environment.device_type.as_str(), environment.hardware_type),
-        ("CPU", 1)
-    );
-    assert_eq!(
-        stats.core_id_to_details[&1],
-        CoreDetails {
-            hostname: "h".into(),
-            ..CoreDetails::default()
-        }
-    );
+    assert_eq!((environment.device_type.as_str(), environment.hardware_type), ("CPU", 1));
+    assert_eq!(stats.core_id_to_details[&1], CoreDetails { hostname: "h".into(), ..CoreDetails::default() });
     assert_eq!(stats.host_op_metrics_db, None);
     assert_eq!(stats.hlo_metrics_db_complete_steps_only, None);
 }
@@ -101,31 +88,16 @@ fn a_gpu_without_events_has_an_idle_row() {
 fn ops_add_up_over_cores() {
     let core = |id: i64, name: &str| {
         let mut plane = plane(id, name);
-        op_line(
-            &mut plane,
-            "XLA Ops",
-            &[
-                ("while", 0, 100, &[]),
-                ("fusion.1", 10, 30, &[]),
-                ("fusion.1", 50, 20, &[]),
-            ],
-        );
+        op_line(&mut plane, "XLA Ops", &[("while", 0, 100, &[]), ("fusion.1", 10, 30, &[]), ("fusion.1", 50, 20, &[])]);
         plane
     };
     let stats = check_device(
         vec![core(3, "/device:TPU:0"), core(4, "/device:TPU:1")],
         200,
-        &[
-            ("while", 2, 200, 100, 2),
-            ("fusion.1", 4, 100, 100, 2),
-            ("IDLE", 0, 0, 0, 0),
-        ],
+        &[("while", 2, 200, 100, 2), ("fusion.1", 4, 100, 100, 2), ("IDLE", 0, 0, 0, 0)],
     );
     let db = stats.device_op_metrics_db.unwrap();
-    assert_eq!(
-        (db.metrics_db[1].min_time_ps, db.metrics_db[1].normalized_time_ps),
-        (20, 100)
-    );
+    assert_eq!((db.metrics_db[1].min_time_ps, db.metrics_db[1].normalized_time_ps), (20, 100));
     assert_eq!((db.busy_time_ps, db.idle_time_ps), (200, 0));
 }
 
@@ -142,19 +114,10 @@ fn times_are_the_device_s_but_the_shortest_is_the_host_s() {
 fn framework_ops_bring_the_host_s_clock_into_the_window() {
     // Not grouped by the producer, so that the line of framework ops would be derived.
     let mut core = PlaneBuilder::new(3, "/device:TPU:0");
-    let stats = [
-        ("program_id", V::Uint(7)),
-        ("symbol_id", V::Uint(1)),
-        ("tf_op", V::Ref("jit(f)/add:")),
-    ];
+    let stats = [("program_id", V::Uint(7)), ("symbol_id", V::Uint(1)), ("tf_op", V::Ref("jit(f)/add:"))];
     let id = core.define_event("add.1", "", &stats, None);
     core.line(3, "XLA Ops", 0, |line| {
-        line.event_of(
-            id,
-            1000,
-            500,
-            &[("device_offset_ps", V::Int(100)), ("device_duration_ps", V::Int(50))],
-        );
+        line.event_of(id, 1000, 500, &[("device_offset_ps", V::Int(100)), ("device_duration_ps", V::Int(50))]);
     });
     check_device(vec![core], 1400, &[("add.1", 1, 50, 50, 1), ("IDLE", 0, 1350, 1350, 0)]);
 }
@@ -163,15 +126,10 @@ fn framework_ops_bring_the_host_s_clock_into_the_window() {
 fn scaled_clocks_give_normalized_times() {
     let mut core = plane(3, "/device:TPU:0");
     let scale: &[(&str, V<'_>)] = &[("Time Scale Multiplier", V::Double(0.4))];
-    let ops: Vec<Op<'_>> = (0..7)
-        .flat_map(|i| [("p", i * 100, 10, scale), ("c", i * 100 + 1, 1, scale)])
-        .collect();
+    let ops: Vec<Op<'_>> = (0..7).flat_map(|i| [("p", i * 100, 10, scale), ("c", i * 100 + 1, 1, scale)]).collect();
     op_line(&mut core, "XLA Ops", &ops);
     let db = stats(vec![core]).device_op_metrics_db.unwrap();
-    assert_eq!(
-        (db.metrics_db[0].normalized_time_ps, db.metrics_db[1].normalized_time_ps),
-        (28, 0)
-    );
+    assert_eq!((db.metrics_db[0].normalized_time_ps, db.metrics_db[1].normalized_time_ps), (28, 0));
     assert_eq!(db.normalized_total_op_time_ps, 25);
 }
 
@@ -190,15 +148,11 @@ fn the_server_s_decode_steps_are_averaged() {
     host.line(1, "t", 0, |line| _ = line.event("WizServable::Run", 0, 1, &[]));
     let mut core = plane(3, "/device:TPU:0");
     core.line(2, "XLA Modules", 0, |line| {
-        line.event("jit_generate(1)", 0, 2_000_000, &[])
-            .event("jit_generate_2", 5_000_000, 1_000_001, &[]);
+        line.event("jit_generate(1)", 0, 2_000_000, &[]).event("jit_generate_2", 5_000_000, 1_000_001, &[]);
         line.event("jit_prefill", 9_000_000, 7, &[]);
     });
     let latency = stats(vec![host, core]).disaggregated_serving_latency.unwrap();
-    assert_eq!(
-        (latency.num_decode_steps, latency.decode_step_time_us.unwrap().avg),
-        (2, 1.5)
-    );
+    assert_eq!((latency.num_decode_steps, latency.decode_step_time_us.unwrap().avg), (2, 1.5));
 }
 
 // === steps ===
@@ -232,16 +186,10 @@ fn a_sparse_core_without_steps_appears_in_everybody_s() {
     check_core(step, 3, 1000, &[("IDLE", 700), ("fusion", 300)]);
     let any = step.step_info_per_core[&1_000_004].step_breakdown.as_ref().unwrap();
     let breakdown = SparseCoreStepBreakdown::decode(any.value.as_slice()).unwrap();
-    assert_eq!(
-        (breakdown.sc_compute_ps, breakdown.sc_idle_ps, breakdown.sc_busy_ps),
-        (100, 900, 100)
-    );
+    assert_eq!((breakdown.sc_compute_ps, breakdown.sc_idle_ps, breakdown.sc_busy_ps), (100, 900, 100));
     let ops = step.hlo_metrics_db.as_ref().unwrap();
     assert_eq!((ops.total_time_ps, ops.total_op_time_ps), (1000, 300));
-    assert_eq!(
-        (ops.metrics_db[0].core_type, ops.metrics_db[0].normalized_time_ps),
-        (0, 0)
-    );
+    assert_eq!((ops.metrics_db[0].core_type, ops.metrics_db[0].normalized_time_ps), (0, 0));
     assert_eq!(stats.hlo_metrics_db_complete_steps_only.unwrap().metrics_db.len(), 2);
 }
 
@@ -285,11 +233,7 @@ fn collectives_take_begin_and_duration_from_the_device_each_on_its_own() {
         ("device_offset_ps", V::Int(15)),
         ("device_duration_ps", V::Int(20)),
     ];
-    op_line(
-        &mut core,
-        "XLA Ops",
-        &[("ar.1", 10, 30, with_both), ("ar.2", 500, 30, &with_both[..3])],
-    );
+    op_line(&mut core, "XLA Ops", &[("ar.1", 10, 30, with_both), ("ar.2", 500, 30, &with_both[..3])]);
     let step = stats(vec![core]).step_db.unwrap().step_sequence.remove(0);
     let infos = &step.all_reduce_db_per_core[&3].all_reduce_info;
     let got: Vec<_> = infos.iter().map(|i| (i.id, i.start_time_ps, i.end_time_ps)).collect();
@@ -302,12 +246,7 @@ fn kernels_fill_the_steps_of_a_gpu() {
     gpu.line(-559_038_737, "Steps", 0, |line| _ = line.event("0", 0, 1000, GROUP_0));
     gpu.line(7, "Stream 7", 0, |line| {
         let kernel = |line: &mut LineBuilder<'_>, name: &str, begin, duration| {
-            line.event(
-                name,
-                begin,
-                duration,
-                &[("group_id", V::Int(0)), ("correlation_id", V::Int(1))],
-            );
+            line.event(name, begin, duration, &[("group_id", V::Int(0)), ("correlation_id", V::Int(1))]);
         };
         kernel(line, "gemm", 100, 200);
         kernel(line, "gemm_half", 250, 100);
@@ -337,13 +276,8 @@ fn kernels_of_a_gpu_are_reported_by_launch() {
         }
     });
     let reports = stats(vec![gpu]).kernel_stats_db.unwrap().reports;
-    let [report] = reports.as_slice() else {
-        panic!("{reports:?}")
-    };
-    assert_eq!(
-        (report.occurrences, report.total_duration_ns, report.min_duration_ns),
-        (2, 100, 50)
-    );
+    let [report] = reports.as_slice() else { panic!("{reports:?}") };
+    assert_eq!((report.occurrences, report.total_duration_ns, report.min_duration_ns), (2, 100, 50));
     assert_eq!(
         (report.block_dim.as_slice(), report.grid_dim.as_slice()),
         ([32, 2, 1].as_slice(), [4, 5, 6].as_slice())

@@ -57,35 +57,20 @@ struct Call<'a> {
 fn line_functions(plane: &Plane, line: &Line) -> TfFunctionDb {
     let mut calls: Vec<Call<'_>> = Vec::new();
     for event in line.events(plane) {
-        let Some(call) = event
-            .stat(StatKind::TfFunctionCall)
-            .map(StatValue::text)
-            .filter(|t| !t.is_empty())
-        else {
+        let Some(call) = event.stat(StatKind::TfFunctionCall).map(StatValue::text).filter(|t| !t.is_empty()) else {
             continue;
         };
         let (mode, compiler) = mode_and_compiler(&call);
         let tracing_count = event.stat(StatKind::TracingCount).map_or(0, StatValue::int);
         let (begin_ps, end_ps) = (event.begin_ps(), event.end_ps());
-        calls.push(Call {
-            name: event.name(),
-            end_ps,
-            begin_ps,
-            children_ps: 0,
-            mode,
-            compiler,
-            tracing_count,
-        });
+        calls.push(Call { name: event.name(), end_ps, begin_ps, children_ps: 0, mode, compiler, tracing_count });
     }
     // Outer calls come before inner ones that begin at the same time.
     calls.sort_by_key(|call| (call.begin_ps, std::cmp::Reverse(call.end_ps)));
     let mut db = TfFunctionDb::default();
     let mut open: Vec<Call<'_>> = Vec::new();
     for call in calls {
-        while open
-            .last()
-            .is_some_and(|outer| outer.end_ps <= call.begin_ps && outer.begin_ps < call.begin_ps)
-        {
+        while open.last().is_some_and(|outer| outer.end_ps <= call.begin_ps && outer.begin_ps < call.begin_ps) {
             close(&mut open, &mut db);
         }
         open.push(call);
@@ -103,19 +88,14 @@ fn close(open: &mut Vec<Call<'_>>, db: &mut TfFunctionDb) {
     if let Some(outer) = open.last_mut() {
         outer.children_ps = outer.children_ps.wrapping_add(duration_ps);
     }
-    let metrics = TfFunctionMetrics {
-        count: 1,
-        self_time_ps: duration_ps.wrapping_sub(call.children_ps),
-    };
+    let metrics = TfFunctionMetrics { count: 1, self_time_ps: duration_ps.wrapping_sub(call.children_ps) };
     let function = TfFunction {
         metrics: BTreeMap::from([(call.mode as i32, metrics)]),
         total_tracing_count: call.tracing_count,
         compiler: call.compiler as i32,
         expensive_call_percent: 0.0,
     };
-    let part = TfFunctionDb {
-        tf_functions: BTreeMap::from([(call.name.to_owned(), function)]),
-    };
+    let part = TfFunctionDb { tf_functions: BTreeMap::from([(call.name.to_owned(), function)]) };
     merge(db, &part);
 }
 
@@ -150,16 +130,9 @@ mod tests {
             ("f", 2000, 10, "notTraced-nonXla", 0),
         ]);
         let f = &db.tf_functions["f"];
-        let metrics: Vec<_> = f
-            .metrics
-            .iter()
-            .map(|(&mode, m)| (mode, m.count, m.self_time_ps))
-            .collect();
+        let metrics: Vec<_> = f.metrics.iter().map(|(&mode, m)| (mode, m.count, m.self_time_ps)).collect();
         assert_eq!(metrics, [(1, 1, 1000), (2, 1, 70), (3, 2, 60)]);
-        assert_eq!(
-            (f.total_tracing_count, f.compiler),
-            (4, TfFunctionCompiler::MixedCompiler as i32)
-        );
+        assert_eq!((f.total_tracing_count, f.compiler), (4, TfFunctionCompiler::MixedCompiler as i32));
         assert_eq!(f.expensive_call_percent, 94.690_265_486_725_66);
         assert_eq!(db.tf_functions["g"].expensive_call_percent, 100.0);
     }

@@ -64,15 +64,9 @@ pub fn tpu_stats(
     for plane in &mut facts {
         plane.number_ops(&mut ids);
     }
-    modules.build(
-        facts
-            .iter()
-            .flat_map(|p| p.rows.iter().filter(|r| r.is_op()).map(|r| r.module_id)),
-    );
-    let walked: Vec<WalkedPlane<'_, '_>> = facts
-        .par_iter()
-        .map(|facts| walk_plane(prepared, facts, diag))
-        .collect::<Result<_>>()?;
+    modules.build(facts.iter().flat_map(|p| p.rows.iter().filter(|r| r.is_op()).map(|r| r.module_id)));
+    let walked: Vec<WalkedPlane<'_, '_>> =
+        facts.par_iter().map(|facts| walk_plane(prepared, facts, diag)).collect::<Result<_>>()?;
 
     let mut offloads = Offloads::default();
     for plane in walked.iter().filter(|p| p.is_sparse_core) {
@@ -87,22 +81,14 @@ pub fn tpu_stats(
     {
         idle_to_input::attribute(&mut steps, host_steps);
     }
-    Ok(TpuStats {
-        device_ops,
-        steps,
-        step_ops,
-    })
+    Ok(TpuStats { device_ops, steps, step_ops })
 }
 
 fn walk_plane<'w, 'a>(prepared: &Prepared, facts: &'w PlaneFacts<'a>, diag: &Diag) -> Result<WalkedPlane<'w, 'a>> {
     let plane = facts.plane;
     let is_sparse_core = planes::sparse_core(&plane.name).is_some();
     let framework_window = !prepared.already_grouped && planes::tensor_core(&plane.name).is_some();
-    let step_line = if is_sparse_core {
-        line_names::SPARSE_CORE_STEPS
-    } else {
-        line_names::STEPS
-    };
+    let step_line = if is_sparse_core { line_names::SPARSE_CORE_STEPS } else { line_names::STEPS };
     let has_steps = plane.lines.iter().any(|l| l.name == step_line && !l.events.is_empty());
     let walks: Vec<Option<LineSums>> = plane
         .lines
@@ -114,19 +100,12 @@ fn walk_plane<'w, 'a>(prepared: &Prepared, facts: &'w PlaneFacts<'a>, diag: &Dia
                 steps: has_steps && has_step_ops(line, is_sparse_core),
                 framework_window,
             };
-            if is_op_line(&line.name) {
-                walk(facts, line, wanted, diag).map(Some)
-            } else {
-                Ok(None)
-            }
+            if is_op_line(&line.name) { walk(facts, line, wanted, diag).map(Some) } else { Ok(None) }
         })
         .collect::<Result<_>>()?;
 
     let mut window = Window::default();
-    let mut activity = CoreActivity {
-        chip: core_details::chip_of(plane),
-        ..CoreActivity::default()
-    };
+    let mut activity = CoreActivity { chip: core_details::chip_of(plane), ..CoreActivity::default() };
     let mut lines = Vec::new();
     for (idx, (line, sums)) in plane.lines.iter().zip(walks).enumerate() {
         match sums {
@@ -144,22 +123,12 @@ fn walk_plane<'w, 'a>(prepared: &Prepared, facts: &'w PlaneFacts<'a>, diag: &Dia
     }
     activity.probable.normalize();
     activity.sure.normalize();
-    Ok(WalkedPlane {
-        facts,
-        is_sparse_core,
-        lines,
-        window,
-        activity,
-    })
+    Ok(WalkedPlane { facts, is_sparse_core, lines, window, activity })
 }
 
 /// Whether the ops of a line count for steps.
 fn has_step_ops(line: &Line, is_sparse_core: bool) -> bool {
-    if is_sparse_core {
-        line.name == line_names::SPARSE_CORE_OPS
-    } else {
-        is_op_line(&line.name) && !line.is_derived()
-    }
+    if is_sparse_core { line.name == line_names::SPARSE_CORE_OPS } else { is_op_line(&line.name) && !line.is_derived() }
 }
 
 /// What a line without ops contributes: steps widen the window, modules the hull, framework ops the window.
@@ -205,11 +174,8 @@ fn device_ops(
 ) -> OpMetricsDb {
     let mut merger = TableMerger::new(n_ops, NumCores::Add);
     for plane in walked.iter().filter(|p| !p.is_sparse_core) {
-        let lines: Vec<_> = plane
-            .lines
-            .iter()
-            .filter_map(|(idx, sums)| Some((plane.plane().lines.get(*idx)?, sums)))
-            .collect();
+        let lines: Vec<_> =
+            plane.lines.iter().filter_map(|(idx, sums)| Some((plane.plane().lines.get(*idx)?, sums))).collect();
         merger.merge(&plane_table(plane.facts, &lines, plane.window, offloads));
     }
     let mut table = merger.take();

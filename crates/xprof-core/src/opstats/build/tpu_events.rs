@@ -84,13 +84,7 @@ impl RareFacts {
 
     /// Time at nominal clock rate by time, if the event says how its clock ran.
     pub fn rate(&self, time_ps: u64) -> Option<f64> {
-        self.scaled(time_ps).map(|scaled_ps| {
-            if time_ps == 0 {
-                0.0
-            } else {
-                scaled_ps as f64 / time_ps as f64
-            }
-        })
+        self.scaled(time_ps).map(|scaled_ps| if time_ps == 0 { 0.0 } else { scaled_ps as f64 / time_ps as f64 })
     }
 
     #[inline(never)]
@@ -126,11 +120,7 @@ pub fn decode_facts(facts: &PlaneFacts<'_>, line: &Line, idx: usize, rare: &mut 
     if rare.any {
         *rare = RareFacts::default();
     }
-    let event = Event {
-        plane: facts.plane,
-        line,
-        idx,
-    };
+    let event = Event { plane: facts.plane, line, idx };
     let occurrences = event.each_stat(|kind, value| match kind {
         StatKind::DeviceOffsetPs if offset_ps.is_none() => offset_ps = Some(value.int_or_uint()),
         StatKind::DeviceDurationPs if duration_ps.is_none() => duration_ps = Some(value.int_or_uint()),

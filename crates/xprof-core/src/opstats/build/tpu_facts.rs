@@ -131,10 +131,7 @@ impl<'a> PlaneFacts<'a> {
                 row
             })
             .collect();
-        rows.push(RowFacts {
-            key: NO_KEY,
-            ..RowFacts::default()
-        });
+        rows.push(RowFacts { key: NO_KEY, ..RowFacts::default() });
         Self {
             plane,
             n_keys: keys.len(),
@@ -161,8 +158,7 @@ impl<'a> PlaneFacts<'a> {
     /// The ops that an op's metadata names as its children, with theirs, if there are any.
     pub fn children(&self, metadata_row: u32) -> Option<Box<OpMetricsDb>> {
         let mut budget = self.rows.len().saturating_mul(4).max(MIN_CHILD_BUDGET);
-        self.children_within(metadata_row, MAX_CHILD_DEPTH, &mut budget)
-            .map(Box::new)
+        self.children_within(metadata_row, MAX_CHILD_DEPTH, &mut budget).map(Box::new)
     }
 
     fn children_within(&self, metadata_row: u32, depth: usize, budget: &mut usize) -> Option<OpMetricsDb> {
@@ -211,11 +207,7 @@ fn child_metrics(facts: &RowFacts<'_>) -> OpMetrics {
 
 /// The facts of a row without its key, and its symbol if it is an op.
 fn row_facts<'a>(plane: &'a Plane, metadata: &'a EventMetadata) -> (RowFacts<'a>, Option<u64>) {
-    let mut row = RowFacts {
-        key: NO_KEY,
-        name: metadata.shown_name(),
-        ..RowFacts::default()
-    };
+    let mut row = RowFacts { key: NO_KEY, name: metadata.shown_name(), ..RowFacts::default() };
     if !metadata.display_name.is_empty() {
         row.long_name = &metadata.name;
     }
@@ -269,22 +261,14 @@ fn duty(category: &str, flops: u64, model_flops: u64) -> Duty {
 
 /// A damaged breakdown counts as none.
 fn breakdown(bytes: &[u8]) -> Vec<MemoryAccessed> {
-    MemoryAccessBreakdown::decode(bytes)
-        .map(|b| b.memory_accessed)
-        .unwrap_or_default()
+    MemoryAccessBreakdown::decode(bytes).map(|b| b.memory_accessed).unwrap_or_default()
 }
 
 /// `<file>:<line>`, split at the first colon; a text of another form leaves file and line empty.
 fn source_info(source: &str, stack_frame: String) -> SourceInfo {
-    let place = source
-        .split_once(':')
-        .and_then(|(file, line)| Some((file, line.trim().parse::<i32>().ok()?)));
+    let place = source.split_once(':').and_then(|(file, line)| Some((file, line.trim().parse::<i32>().ok()?)));
     let (file_name, line_number) = place.map_or((String::new(), 0), |(file, line)| (file.to_owned(), line));
-    SourceInfo {
-        file_name,
-        line_number,
-        stack_frame,
-    }
+    SourceInfo { file_name, line_number, stack_frame }
 }
 
 #[cfg(test)]
@@ -301,10 +285,7 @@ mod tests {
             (":7", "", 7),
         ] {
             let info = source_info(source, "s".into());
-            assert_eq!(
-                (info.file_name.as_str(), info.line_number, info.stack_frame.as_str()),
-                (file, line, "s")
-            );
+            assert_eq!((info.file_name.as_str(), info.line_number, info.stack_frame.as_str()), (file, line, "s"));
         }
     }
 

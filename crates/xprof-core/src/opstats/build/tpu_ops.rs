@@ -105,12 +105,7 @@ pub fn op_row<'t>(
     for part in &mut totals.breakdown {
         part.bytes_accessed = part.bytes_accessed.wrapping_mul(u64::from(sums.occurrences));
     }
-    OpRow {
-        op: row.op,
-        text: row.text(core_type),
-        totals,
-        children: None,
-    }
+    OpRow { op: row.op, text: row.text(core_type), totals, children: None }
 }
 
 /// What the first event of an op has inside it: children by metadata, and work that it handed to a SparseCore.
@@ -122,10 +117,8 @@ fn children_of(facts: &PlaneFacts<'_>, sums: &OpSums, line: &Line, offloads: &Of
     let Some(event) = line.event(facts.plane, sums.event as usize) else {
         return children;
     };
-    let (Some(core), Some(start)) = (
-        event.stat(StatKind::OffloadCoreId),
-        event.stat(StatKind::TcOffloadStartId),
-    ) else {
+    let (Some(core), Some(start)) = (event.stat(StatKind::OffloadCoreId), event.stat(StatKind::TcOffloadStartId))
+    else {
         return children;
     };
     // parity: one id is read as unsigned and the other as signed, so the link works only where they are stored so.

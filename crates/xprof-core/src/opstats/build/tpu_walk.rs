@@ -94,10 +94,7 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self {
-            first_ps: u64::MAX,
-            last_ps: 0,
-        }
+        Self { first_ps: u64::MAX, last_ps: 0 }
     }
 }
 
@@ -340,12 +337,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         }
         if self.wanted.steps
             && self.has_groups
-            && let Some(group_id) = (Event {
-                plane: self.facts.plane,
-                line: self.line,
-                idx,
-            })
-            .group_id()
+            && let Some(group_id) = (Event { plane: self.facts.plane, line: self.line, idx }).group_id()
         {
             self.sums.steps.event(group_id, &event, &self.rare, self.facts);
         }
@@ -374,15 +366,7 @@ impl<'w, 'a> Walk<'w, 'a> {
                 rate = rare.rate(time_ps).unwrap_or(rate);
             }
         }
-        open.push(
-            begin,
-            end,
-            OpenOp {
-                key: event.key,
-                self_time_ps: time_ps,
-                rate,
-            },
-        );
+        open.push(begin, end, OpenOp { key: event.key, self_time_ps: time_ps, rate });
     }
 }
 
@@ -397,12 +381,7 @@ impl OpenOp {
 
 /// Whether ops are on a line of this name.
 pub fn is_op_line(name: &str) -> bool {
-    [
-        line_names::XLA_OPS,
-        line_names::FRAMEWORK_OPS,
-        line_names::SPARSE_CORE_OPS,
-    ]
-    .contains(&name)
+    [line_names::XLA_OPS, line_names::FRAMEWORK_OPS, line_names::SPARSE_CORE_OPS].contains(&name)
 }
 
 /// Whether the events of a line of this name are on or off duty.

@@ -57,9 +57,7 @@ fn shown_stream_id(number: usize) -> i64 {
 /// The lines that are streams, in the order in which they are shown:
 /// those for computation first, then those with more events; only so many as there are ids for.
 fn streams(plane: &Plane) -> Vec<usize> {
-    let mut streams: Vec<usize> = (0..plane.lines.len())
-        .filter(|&l| !plane.lines[l].is_derived())
-        .collect();
+    let mut streams: Vec<usize> = (0..plane.lines.len()).filter(|&l| !plane.lines[l].is_derived()).collect();
     let key = |l: usize| {
         let line = &plane.lines[l];
         (!line.name.contains("Compute"), std::cmp::Reverse(line.events.len()))
@@ -138,10 +136,7 @@ fn rows_of(key: &Instruction<'_>, symbols: &Symbols<'_>, names: &mut Names) -> R
         return rows;
     };
     let owner = program.map_or_else(|| module.to_string(), |id| id.to_string());
-    rows.hlo_ops = hlo_op
-        .split("::")
-        .map(|op| names.row(format!("{owner}/{op}"), op))
-        .collect();
+    rows.hlo_ops = hlo_op.split("::").map(|op| names.row(format!("{owner}/{op}"), op)).collect();
     let innermost = hlo_op.rsplit("::").next().unwrap_or_default();
     let Symbol { op, source } = program.and_then(|id| symbols.find(id, innermost)).unwrap_or_default();
     rows.op = (!op.is_empty()).then(|| names.op(&op));
@@ -186,10 +181,7 @@ impl StreamLines {
 
     fn add_instruction(&mut self, item: Item, kernel: &Kernel<'_>, rows: &Rows) {
         // `parity:` the scope of a kernel in a command buffer is not used.
-        let scoped = Item {
-            scope: kernel.scope.filter(|_| kernel.graph == 0),
-            ..item
-        };
+        let scoped = Item { scope: kernel.scope.filter(|_| kernel.graph == 0), ..item };
         if let Some(module) = rows.module
             && self.modules.add(scoped, &[module])
         {
@@ -215,26 +207,12 @@ impl StreamLines {
     /// A command buffer is a graph of kernels that is launched as a whole, so its kernels share a correlation id.
     fn add_buffer(&mut self, item: Item, kernel: &Kernel<'_>, names: &mut Names) {
         let row = names.row(format!("Command Buffer {}", kernel.graph), "");
-        self.buffers.add(
-            Item {
-                scope: kernel.correlation.map(|c| c as i64),
-                ..item
-            },
-            &[row],
-        );
+        self.buffers.add(Item { scope: kernel.correlation.map(|c| c as i64), ..item }, &[row]);
         kernel.describe_graph(&mut self.buffers);
     }
 
     fn finish(self) -> [Line; LINES_PER_STREAM] {
-        [
-            self.scopes,
-            self.ops,
-            self.modules,
-            self.hlo_ops,
-            self.sources,
-            self.buffers,
-        ]
-        .map(Levels::finish)
+        [self.scopes, self.ops, self.modules, self.hlo_ops, self.sources, self.buffers].map(Levels::finish)
     }
 }
 
@@ -248,10 +226,7 @@ fn derive_stream(
 ) -> Result<[Line; LINES_PER_STREAM]> {
     let stream = &plane.lines[line_idx];
     let mut lines = StreamLines::new(stream, number);
-    if !stream
-        .stat_kinds
-        .contains_any(&[StatKind::KernelDetails, StatKind::CudaGraphExecId])
-    {
+    if !stream.stat_kinds.contains_any(&[StatKind::KernelDetails, StatKind::CudaGraphExecId]) {
         return Ok(lines.finish());
     }
     let mut instructions: Interned<Instruction<'_>, Rows> = Interned::default();
@@ -260,11 +235,7 @@ fn derive_stream(
         if i.is_multiple_of(CHECK_EVERY) {
             diag.check()?;
         }
-        let event = Event {
-            plane,
-            line: stream,
-            idx: timed.idx as usize,
-        };
+        let event = Event { plane, line: stream, idx: timed.idx as usize };
         let kernel = Kernel::of(&event);
         if !kernel.has_details && !kernel.has_graph_exec {
             continue;

@@ -30,13 +30,7 @@ impl Launches {
     fn of(event: &Event<'_>) -> Self {
         let (begin_ps, duration_ps) = (event.begin_ps(), event.duration_ps());
         let end_ps = begin_ps.saturating_add(duration_ps);
-        Self {
-            n: 1,
-            sum_ps: duration_ps,
-            max_ps: duration_ps,
-            begin_ps,
-            end_ps,
-        }
+        Self { n: 1, sum_ps: duration_ps, max_ps: duration_ps, begin_ps, end_ps }
     }
 
     fn merge(&mut self, other: Self) {
@@ -109,20 +103,12 @@ impl LaunchTable {
             let Ok(number) = u32::try_from(group) else { continue };
             let event = line.events.len() as u32;
             let row = names.row(format!("Launch Stats for {}", groups.name(group)), "");
-            line.events.push(
-                row,
-                launches.begin_ps,
-                launches.end_ps.saturating_sub(launches.begin_ps),
-            );
+            line.events.push(row, launches.begin_ps, launches.end_ps.saturating_sub(launches.begin_ps));
             numbers.push(number);
             let to_us = |ps: u64| ps as f64 / 1e6;
             let average_us = to_us(launches.sum_ps) / launches.n as f64;
             stats.push((event, StatKind::NumLaunches, AddedValue::Uint(launches.n)));
-            stats.push((
-                event,
-                StatKind::MaxLaunchTimeUs,
-                AddedValue::Double(to_us(launches.max_ps)),
-            ));
+            stats.push((event, StatKind::MaxLaunchTimeUs, AddedValue::Double(to_us(launches.max_ps))));
             stats.push((event, StatKind::AvgLaunchTimeUs, AddedValue::Double(average_us)));
         }
         line.groups = Some(numbers);

@@ -55,13 +55,7 @@ const SHORTER_BY_PS: u64 = 1_000;
 
 impl Levels {
     pub(super) fn new(line: Line, pause: Pause) -> Self {
-        Self {
-            line,
-            groups: Vec::new(),
-            open: SmallVec::new(),
-            pause,
-            stats: Vec::new(),
-        }
+        Self { line, groups: Vec::new(), open: SmallVec::new(), pause, stats: Vec::new() }
     }
 
     /// Adds an item that is `rows[0]` at the outermost level, inside it `rows[1]`, and so on.
@@ -74,15 +68,8 @@ impl Levels {
             }
             began |= level == 0;
             self.close(level);
-            self.open.push(Open {
-                event: self.line.events.len(),
-                row,
-                group: item.group,
-                scope: item.scope,
-            });
-            self.line
-                .events
-                .push(row, item.begin_ps, item.end_ps.saturating_sub(item.begin_ps));
+            self.open.push(Open { event: self.line.events.len(), row, group: item.group, scope: item.scope });
+            self.line.events.push(row, item.begin_ps, item.end_ps.saturating_sub(item.begin_ps));
             self.groups.push(item.group);
         }
         self.close(rows.len());
@@ -108,10 +95,8 @@ impl Levels {
         let Some(open) = self.open.get_mut(level) else {
             return false;
         };
-        let (begin_ps, duration_ps) = (
-            self.line.events.begin_ps[open.event],
-            &mut self.line.events.duration_ps[open.event],
-        );
+        let (begin_ps, duration_ps) =
+            (self.line.events.begin_ps[open.event], &mut self.line.events.duration_ps[open.event]);
         let end_ps = begin_ps.saturating_add(*duration_ps);
         let same_scope = open.scope.zip(item.scope).is_none_or(|(a, b)| a == b);
         let near = pause == Pause::Any

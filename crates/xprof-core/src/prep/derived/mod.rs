@@ -83,29 +83,18 @@ impl TimelinePlane {
     /// The lines of this timeline plane, where `plane` is the prepared plane at the same index.
     pub fn shown<'a>(&'a self, plane: &'a Plane) -> impl Iterator<Item = ShownLine<'a>> + 'a {
         self.lines.iter().filter_map(move |entry| match entry {
-            TimelineLine::Existing { line_idx, shown_id } => plane.lines.get(*line_idx).map(|line| ShownLine {
-                plane,
-                line,
-                id: *shown_id,
-            }),
-            TimelineLine::Derived(line) => Some(ShownLine {
-                plane: &self.names,
-                line,
-                id: line.shown_id(),
-            }),
+            TimelineLine::Existing { line_idx, shown_id } => {
+                plane.lines.get(*line_idx).map(|line| ShownLine { plane, line, id: *shown_id })
+            }
+            TimelineLine::Derived(line) => Some(ShownLine { plane: &self.names, line, id: line.shown_id() }),
         })
     }
 
     /// All lines of the plane as the file has them.
     fn unchanged(plane: &Plane) -> Self {
-        let existing = |(line_idx, line): (usize, &Line)| TimelineLine::Existing {
-            line_idx,
-            shown_id: line.shown_id(),
-        };
-        Self {
-            lines: plane.lines.iter().enumerate().map(existing).collect(),
-            names: plane.empty_sibling(),
-        }
+        let existing =
+            |(line_idx, line): (usize, &Line)| TimelineLine::Existing { line_idx, shown_id: line.shown_id() };
+        Self { lines: plane.lines.iter().enumerate().map(existing).collect(), names: plane.empty_sibling() }
     }
 
     /// The lines of the plane that have events, and the derived ones that have.
@@ -118,9 +107,7 @@ impl TimelinePlane {
             TimelineLine::Derived(_) => true,
         });
         let derived = derived.into_iter().filter(|line| !line.events.is_empty());
-        shown
-            .lines
-            .extend(derived.map(|line| TimelineLine::Derived(Box::new(line))));
+        shown.lines.extend(derived.map(|line| TimelineLine::Derived(Box::new(line))));
         shown.names = names.into_plane();
         shown
     }
@@ -130,9 +117,7 @@ impl TimelinePlane {
 pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
     let all = &prepared.space.planes;
     if prepared.already_grouped {
-        return Ok(TimelineLines {
-            planes: all.iter().map(TimelinePlane::unchanged).collect(),
-        });
+        return Ok(TimelineLines { planes: all.iter().map(TimelinePlane::unchanged).collect() });
     }
     let diag: &Diag = diag;
     let symbols = symbols::Symbols::new(&prepared.space);
@@ -162,6 +147,3 @@ pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
         .collect::<Result<_>>()?;
     Ok(TimelineLines { planes })
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,10 +28,7 @@ pub(super) struct Names {
 impl Names {
     /// An empty table for events derived from those of `plane`.
     pub(super) fn new(plane: &Plane) -> Self {
-        Self {
-            plane: plane.empty_sibling(),
-            rows: FxHashMap::default(),
-        }
+        Self { plane: plane.empty_sibling(), rows: FxHashMap::default() }
     }
 
     /// The row of a name with a display name, which may be empty.
@@ -52,9 +49,9 @@ impl Names {
     pub(super) fn op(&mut self, full_name: &str) -> OpRows {
         let parsed = op_name::parse(full_name);
         let scopes = match parsed.category {
-            OpCategory::TensorFlow | OpCategory::Jax => op_name::name_scopes(parsed.op_name)
-                .map(|scope| self.row(scope, ""))
-                .collect(),
+            OpCategory::TensorFlow | OpCategory::Jax => {
+                op_name::name_scopes(parsed.op_name).map(|scope| self.row(scope, "")).collect()
+            }
             _ => SmallVec::new(),
         };
         let shown = match parsed.category {
@@ -66,10 +63,7 @@ impl Names {
             OpCategory::Unknown => parsed.op_name.to_owned(),
             _ => parsed.op_type.to_owned(),
         };
-        OpRows {
-            op: self.row(full_name, shown),
-            scopes,
-        }
+        OpRows { op: self.row(full_name, shown), scopes }
     }
 
     /// The finished table.
@@ -87,10 +81,7 @@ pub(super) struct Interned<K, V> {
 
 impl<K, V> Default for Interned<K, V> {
     fn default() -> Self {
-        Self {
-            index: FxHashMap::default(),
-            values: Vec::new(),
-        }
+        Self { index: FxHashMap::default(), values: Vec::new() }
     }
 }
 

@@ -45,10 +45,7 @@ impl Role {
         // `copy-start.3` and `copy-done.3` are the two ends of `offload-copy.3`.
         let (head, _) = shown.split_once(suffix)?;
         let number = shown.rsplit_once('.').map_or("0", |(_, number)| number);
-        Some(Self {
-            is_start,
-            name: names.row("", format!("offload-{head}.{number}")),
-        })
+        Some(Self { is_start, name: names.row("", format!("offload-{head}.{number}")) })
     }
 }
 
@@ -71,10 +68,7 @@ impl Offloads {
     /// Takes an instruction into account; `metadata` is its row in `plane`.
     pub(super) fn add(&mut self, role: Role, plane: &Plane, metadata: u32, begin_ps: u64, end_ps: u64) {
         if role.is_start {
-            self.pending
-                .entry(role.name)
-                .or_default()
-                .push_back((begin_ps, metadata));
+            self.pending.entry(role.name).or_default().push_back((begin_ps, metadata));
             return;
         }
         let Some((start_ps, start)) = self.pending.get_mut(&role.name).and_then(VecDeque::pop_front) else {
@@ -83,20 +77,16 @@ impl Offloads {
         let row = self.free_row(start_ps);
         let event = row.line.events.len() as u32;
         row.end_ps = row.end_ps.max(end_ps);
-        row.line
-            .events
-            .push(role.name, start_ps, end_ps.saturating_sub(start_ps));
+        row.line.events.push(role.name, start_ps, end_ps.saturating_sub(start_ps));
         row.stats.push((event, StatKind::IsAsync, AddedValue::Int(1)));
         // `parity:` the size is what the end says, the shape what the start says.
         if let Some(bytes) = plane.metadata_stat(plane.metadata(metadata), StatKind::RawBytesAccessed) {
-            row.stats
-                .push((event, StatKind::RawBytesAccessed, AddedValue::Int(bytes.int())));
+            row.stats.push((event, StatKind::RawBytesAccessed, AddedValue::Int(bytes.int())));
         }
         if let Some(shape) = plane.metadata_stat(plane.metadata(start), StatKind::ShapeWithLayout) {
             let shape = plane.share(shape.text_bytes());
             let shape = ByteString::try_from(shape).unwrap_or_default();
-            row.stats
-                .push((event, StatKind::ShapeWithLayout, AddedValue::Str(shape)));
+            row.stats.push((event, StatKind::ShapeWithLayout, AddedValue::Str(shape)));
         }
     }
 
@@ -109,11 +99,7 @@ impl Offloads {
             _ if self.rows.len() < MAX_ROWS => {
                 let n = self.rows.len();
                 let line = Line::new(FIRST_ID + FIRST_ROW + n as i64, format!("Host Offload Ops row {n}"), 0);
-                self.rows.push(Row {
-                    line,
-                    end_ps: 0,
-                    stats: Vec::new(),
-                });
+                self.rows.push(Row { line, end_ps: 0, stats: Vec::new() });
                 n
             }
             _ => MAX_ROWS - 1,

@@ -37,11 +37,7 @@ impl<'a> Symbols<'a> {
         let mut modules = FxHashMap::default();
         for plane in space.planes.iter().filter(|p| *p.name == *plane_names::METADATA) {
             for (row, metadata) in plane.event_metadata.iter().enumerate() {
-                let module = Module {
-                    plane,
-                    row: row as u32,
-                    facts: OnceLock::new(),
-                };
+                let module = Module { plane, row: row as u32, facts: OnceLock::new() };
                 modules.insert(metadata.id as u64, module);
             }
         }
@@ -53,29 +49,14 @@ impl<'a> Symbols<'a> {
         let module = self.modules.get(&program_id)?;
         // A module that cannot be read is reported by op statistics; here its instructions are just unknown.
         let facts = module.facts.get_or_init(|| {
-            let proto = module
-                .plane
-                .metadata_stat(module.plane.metadata(module.row), StatKind::HloProto)?;
+            let proto = module.plane.metadata_stat(module.plane.metadata(module.row), StatKind::HloProto)?;
             HloModuleFacts::from_proto(&module.plane.share(proto.bytes()), false).ok()
         });
         let found = facts.as_ref()?.find(instruction)?;
         // `parity:` call stacks are not asked, only the instruction's own place.
         let metadata = facts.as_ref()?.module().metadata(found.instruction());
-        let file = facts
-            .as_ref()?
-            .module()
-            .text(metadata.source_file)
-            .rsplit('/')
-            .next()
-            .unwrap_or_default();
-        let source = if file.is_empty() {
-            String::new()
-        } else {
-            format!("{file}:{}", metadata.source_line)
-        };
-        Some(Symbol {
-            op: found.full_op_name(),
-            source,
-        })
+        let file = facts.as_ref()?.module().text(metadata.source_file).rsplit('/').next().unwrap_or_default();
+        let source = if file.is_empty() { String::new() } else { format!("{file}:{}", metadata.source_line) };
+        Some(Symbol { op: found.full_op_name(), source })
     }
 }

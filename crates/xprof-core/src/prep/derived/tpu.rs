@@ -23,12 +23,7 @@ struct RowFacts {
 
 impl RowFacts {
     fn of(plane: &Plane, metadata: &EventMetadata, names: &mut Names) -> Self {
-        let text = |kind| {
-            plane
-                .metadata_stat(metadata, kind)
-                .map(StatValue::text)
-                .filter(|t| !t.is_empty())
-        };
+        let text = |kind| plane.metadata_stat(metadata, kind).map(StatValue::text).filter(|t| !t.is_empty());
         Self {
             op: text(StatKind::TfOp).map(|name| names.op(&name)),
             source: text(StatKind::Source).map(|source| names.row(&*source, "")),
@@ -49,11 +44,7 @@ const OWN_KINDS: [StatKind; 2] = [StatKind::TfOp, StatKind::Source];
 /// All lines of a TensorCore.
 pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
     let mut names = Names::new(plane);
-    let facts: Vec<RowFacts> = plane
-        .event_metadata
-        .iter()
-        .map(|m| RowFacts::of(plane, m, &mut names))
-        .collect();
+    let facts: Vec<RowFacts> = plane.event_metadata.iter().map(|m| RowFacts::of(plane, m, &mut names)).collect();
     let order = in_order(plane, &facts);
     let level = |number, name| Levels::new(Line::new(FIRST_ID + number, name, 0), Pause::InGroup);
     let mut scopes = level(2, line_names::FRAMEWORK_NAME_SCOPE);
@@ -66,11 +57,7 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
         if i.is_multiple_of(CHECK_EVERY) {
             diag.check()?;
         }
-        let event = Event {
-            plane,
-            line: &plane.lines[timed.line as usize],
-            idx: timed.idx as usize,
-        };
+        let event = Event { plane, line: &plane.lines[timed.line as usize], idx: timed.idx as usize };
         let row = event.metadata_row();
         let facts = facts.get(row as usize).unwrap_or(&none);
         let may_contribute = !facts.is_empty() || event.line.stat_kinds.contains_any(&OWN_KINDS);
@@ -121,9 +108,7 @@ fn in_order(plane: &Plane, facts: &[RowFacts]) -> Vec<Timed> {
         let row = line.events.metadata[event.idx as usize];
         facts.get(row as usize).is_some_and(|f| !f.is_empty()) || line.stat_kinds.contains_any(&OWN_KINDS)
     };
-    in_time_order(plane, &lines, |run| {
-        run.iter().filter(|event| contributes(event)).count() > 1
-    })
+    in_time_order(plane, &lines, |run| run.iter().filter(|event| contributes(event)).count() > 1)
 }
 
 /// Whether the event overlaps others of its line, as copies do.
@@ -135,10 +120,5 @@ fn is_async(event: &Event<'_>) -> bool {
 pub(super) fn item(event: &Event<'_>) -> Item {
     let group = event.group_id().and_then(|g| u32::try_from(g).ok()).unwrap_or(NO_GROUP);
     let begin_ps = event.begin_ps();
-    Item {
-        begin_ps,
-        end_ps: begin_ps.saturating_add(event.duration_ps()),
-        group,
-        scope: None,
-    }
+    Item { begin_ps, end_ps: begin_ps.saturating_add(event.duration_ps()), group, scope: None }
 }

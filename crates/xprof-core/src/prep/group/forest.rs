@@ -40,10 +40,7 @@ impl Edges {
     }
 
     fn of(&self, vertex: u32) -> impl Iterator<Item = u32> + '_ {
-        self.0[self.first(vertex)..]
-            .iter()
-            .take_while(move |&&(from, _)| from == vertex)
-            .map(|&(_, to)| to)
+        self.0[self.first(vertex)..].iter().take_while(move |&&(from, _)| from == vertex).map(|&(_, to)| to)
     }
 }
 
@@ -110,12 +107,7 @@ pub(super) struct Ancestors<'a> {
 impl<'a> Ancestors<'a> {
     pub(super) fn new(forest: &'a Forest) -> Self {
         let budget = forest.parent.len().saturating_mul(SEARCH_FACTOR).max(SEARCH_MIN);
-        Self {
-            forest,
-            budget,
-            queue: Vec::new(),
-            seen: FxHashSet::default(),
-        }
+        Self { forest, budget, queue: Vec::new(), seen: FxHashSet::default() }
     }
 
     /// What `found` says of the node itself or of the nearest ancestor for which it says anything.

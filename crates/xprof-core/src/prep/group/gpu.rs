@@ -17,37 +17,27 @@ pub(in crate::prep) const STEPS_LINE_ID: i64 = 0xdead_beef_u32 as i32 as i64;
 
 /// Finishes all GPU planes.
 pub(super) fn run(space: &mut XSpace, groups: &Groups, diag: &Diag) -> Result<()> {
-    space
-        .planes
-        .par_iter_mut()
-        .filter(|p| planes::is_gpu(&p.name))
-        .try_for_each(|plane| {
-            diag.check()?;
-            let order = grouped_in_time_order(plane);
-            if order.is_empty() {
-                return Ok(());
-            }
-            inherit(plane, &order);
-            diag.check()?;
-            add_steps(plane, &order, groups);
-            Ok(())
-        })
+    space.planes.par_iter_mut().filter(|p| planes::is_gpu(&p.name)).try_for_each(|plane| {
+        diag.check()?;
+        let order = grouped_in_time_order(plane);
+        if order.is_empty() {
+            return Ok(());
+        }
+        inherit(plane, &order);
+        diag.check()?;
+        add_steps(plane, &order, groups);
+        Ok(())
+    })
 }
 
 /// All events of lines that are not derived, in the order of time; none if nothing is grouped.
 fn grouped_in_time_order(plane: &Plane) -> Vec<Timed> {
     let has_groups = |l: &Line| l.groups.is_some() || l.stat_kinds.contains(StatKind::GroupId);
-    let lines: Vec<usize> = (0..plane.lines.len())
-        .filter(|&l| !plane.lines[l].is_derived())
-        .collect();
+    let lines: Vec<usize> = (0..plane.lines.len()).filter(|&l| !plane.lines[l].is_derived()).collect();
     if !lines.iter().any(|&l| has_groups(&plane.lines[l])) {
         return Vec::new();
     }
-    let group = |e: &Timed| {
-        plane.lines[e.line as usize]
-            .event(plane, e.idx as usize)
-            .and_then(|e| e.group_id())
-    };
+    let group = |e: &Timed| plane.lines[e.line as usize].event(plane, e.idx as usize).and_then(|e| e.group_id());
     in_time_order(plane, &lines, |run| run.iter().any(|e| group(e) != group(&run[0])))
 }
 
@@ -100,20 +90,12 @@ fn add_steps(plane: &mut Plane, order: &[Timed], groups: &Groups) {
     if steps.is_empty() {
         return;
     }
-    let timestamp_ns = plane
-        .lines
-        .iter()
-        .filter(|l| !l.is_derived())
-        .map(|l| l.timestamp_ns)
-        .min()
-        .unwrap_or(0);
+    let timestamp_ns = plane.lines.iter().filter(|l| !l.is_derived()).map(|l| l.timestamp_ns).min().unwrap_or(0);
     let mut rows = rustc_hash::FxHashMap::default();
     let (mut numbers, mut stats) = (Vec::with_capacity(steps.len()), Vec::new());
     let mut line = Line::new(STEPS_LINE_ID, line_names::STEPS, timestamp_ns);
     for (i, (group, begin_ps, end_ps)) in steps.into_iter().enumerate() {
-        let row = *rows
-            .entry(group)
-            .or_insert_with(|| plane.add_event_metadata(group.to_string()));
+        let row = *rows.entry(group).or_insert_with(|| plane.add_event_metadata(group.to_string()));
         line.events.push(row, begin_ps, end_ps.saturating_sub(begin_ps));
         numbers.push(group);
         if let Some(name) = groups.shared_name(i64::from(group)) {

@@ -34,10 +34,7 @@ impl Groups {
     pub fn children(&self, group_id: i64) -> impl Iterator<Item = i64> + '_ {
         let parent = u32::try_from(group_id).unwrap_or(NONE);
         let first = self.relations.partition_point(|r| r.0 < parent);
-        self.relations[first..]
-            .iter()
-            .take_while(move |r| r.0 == parent)
-            .map(|r| i64::from(r.1))
+        self.relations[first..].iter().take_while(move |r| r.0 == parent).map(|r| i64::from(r.1))
     }
 
     /// How many there are; their ids are the numbers below this.
@@ -61,11 +58,7 @@ impl Groups {
 
     /// Roughly the bytes of memory held.
     pub(super) fn weight(&self) -> usize {
-        self.names
-            .iter()
-            .map(|n| n.len() + size_of::<ByteString>())
-            .sum::<usize>()
-            + self.relations.len() * 8
+        self.names.iter().map(|n| n.len() + size_of::<ByteString>()).sum::<usize>() + self.relations.len() * 8
     }
 }
 
@@ -135,10 +128,7 @@ fn number_levels(
 /// Whether the event belongs to a function of the input pipeline, which runs ahead of the step that it feeds.
 fn is_input(space: &XSpace, scan: &Scan, node: u32) -> bool {
     !scan.input_ids.is_empty()
-        && scan
-            .event(space, node)
-            .stat(StatKind::Id)
-            .is_some_and(|id| scan.input_ids.binary_search(&id.int()).is_ok())
+        && scan.event(space, node).stat(StatKind::Id).is_some_and(|id| scan.input_ids.binary_search(&id.int()).is_ok())
 }
 
 fn accept(
@@ -153,9 +143,7 @@ fn accept(
     let number = groups.names.len() as u32;
     let (place, _) = scan.place(root);
     let is_implicit = place.groups_tpu || scan.type_of(space, root).is_implicit_root();
-    groups
-        .names
-        .push(group_name(space, scan, ancestors, root, number, is_implicit).into());
+    groups.names.push(group_name(space, scan, ancestors, root, number, is_implicit).into());
     if !is_implicit {
         named_roots.push((root, number));
     }
@@ -174,13 +162,10 @@ fn group_name(
     let mut nearest = |kind| {
         // Most traces lack the stat altogether; then there is nothing to search.
         let known = space.planes.iter().any(|p| p.declares(kind));
-        known
-            .then(|| ancestors.nearest(root, |node| scan.event(space, node).stat(kind)))
-            .flatten()
+        known.then(|| ancestors.nearest(root, |node| scan.event(space, node).stat(kind))).flatten()
     };
-    let shown_number = nearest(StatKind::IterNum)
-        .or_else(|| nearest(StatKind::StepNum))
-        .map_or(i64::from(number), StatValue::int);
+    let shown_number =
+        nearest(StatKind::IterNum).or_else(|| nearest(StatKind::StepNum)).map_or(i64::from(number), StatValue::int);
     if let Some(graph) = nearest(StatKind::GraphType) {
         format!("{} {shown_number}", graph.text())
     } else if is_implicit {
@@ -193,9 +178,8 @@ fn group_name(
 /// The name of a group that begins with a core's own step: what its event says itself.
 fn core_group_name(event: &Event<'_>, number: u32) -> ByteString {
     let stat = |kind| event.stat(kind);
-    let shown_number = stat(StatKind::IterNum)
-        .or_else(|| stat(StatKind::StepNum))
-        .map_or(i64::from(number), StatValue::int);
+    let shown_number =
+        stat(StatKind::IterNum).or_else(|| stat(StatKind::StepNum)).map_or(i64::from(number), StatValue::int);
     match stat(StatKind::GraphType) {
         Some(graph) => format!("{} {shown_number}", graph.text()).into(),
         None => shown_number.to_string().into(),
@@ -234,9 +218,7 @@ fn eager_stats(scan: &Scan) -> Vec<(u32, bool)> {
     let nearest = forest::nearest_source(&scan.forest, &sources);
     let is_eager = |node: u32| {
         let source = nearest[node as usize];
-        scan.eager
-            .binary_search_by_key(&source, |&(node, _)| node)
-            .is_ok_and(|at| !scan.eager[at].1)
+        scan.eager.binary_search_by_key(&source, |&(node, _)| node).is_ok_and(|at| !scan.eager[at].1)
     };
     scan.executions.iter().map(|&node| (node, is_eager(node))).collect()
 }
@@ -286,15 +268,6 @@ fn merge_groups(plane: &Plane, line: usize, numbers: &[u32]) -> Vec<u32> {
     let of_file = |event: Event<'_>| event.group_id().and_then(|id| u32::try_from(id).ok());
     line.events(plane)
         .zip(numbers)
-        .map(|(event, &number)| {
-            if number == NONE {
-                of_file(event).unwrap_or(NO_GROUP)
-            } else {
-                number
-            }
-        })
+        .map(|(event, &number)| if number == NONE { of_file(event).unwrap_or(NO_GROUP) } else { number })
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -86,11 +86,7 @@ impl Scan {
     pub(super) fn event<'a>(&self, space: &'a XSpace, node: u32) -> Event<'a> {
         let (place, idx) = self.place(node);
         let plane = &space.planes[place.plane];
-        Event {
-            plane,
-            line: &plane.lines[place.line],
-            idx,
-        }
+        Event { plane, line: &plane.lines[place.line], idx }
     }
 
     /// The type that the name of a node's event implies.
@@ -110,12 +106,7 @@ pub(super) fn grouping_line(plane: &Plane) -> Option<usize> {
     } else {
         return None;
     };
-    names.iter().find_map(|name| {
-        plane
-            .lines
-            .iter()
-            .position(|l| *l.name == **name && !l.events.is_empty())
-    })
+    names.iter().find_map(|name| plane.lines.iter().position(|l| *l.name == **name && !l.events.is_empty()))
 }
 
 /// Scans all lines that take part and connects them.
@@ -123,20 +114,10 @@ pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
     let types = space
         .planes
         .par_iter()
-        .map(|p| {
-            if planes::is_tpu(&p.name) {
-                Vec::new()
-            } else {
-                event_type::of_plane(p)
-            }
-        })
+        .map(|p| if planes::is_tpu(&p.name) { Vec::new() } else { event_type::of_plane(p) })
         .collect();
     let (lines, n_nodes) = node_lines(space)?;
-    let mut scan = Scan {
-        lines,
-        types,
-        ..Scan::default()
-    };
+    let mut scan = Scan { lines, types, ..Scan::default() };
     let (mut parent, mut end) = (vec![NONE; n_nodes], vec![0; n_nodes]);
     let mut work = Vec::with_capacity(scan.lines.len());
     let (mut parent_rest, mut end_rest) = (&mut parent[..], &mut end[..]);
@@ -161,11 +142,7 @@ pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
             }
             let has_async = line.stat_kinds.contains(StatKind::IsAsync);
             let is_async = |i| {
-                has_async
-                    && line
-                        .event(plane, i)
-                        .and_then(|e| e.stat(StatKind::IsAsync))
-                        .is_some_and(|v| v.int() != 0)
+                has_async && line.event(plane, i).and_then(|e| e.stat(StatKind::IsAsync)).is_some_and(|v| v.int() != 0)
             };
             forest::nest(&line.events, place.base, is_async, parent, end);
             Ok(scan_line(plane, line, place.base, &scan.types[place.plane]))
@@ -180,13 +157,7 @@ fn node_lines(space: &XSpace) -> Result<(Vec<NodeLine>, usize)> {
     let mut lines = Vec::new();
     let mut n_nodes = 0usize;
     let mut push = |plane: usize, line: usize, len: usize, groups_tpu| {
-        lines.push(NodeLine {
-            plane,
-            line,
-            base: n_nodes as u32,
-            len: len as u32,
-            groups_tpu,
-        });
+        lines.push(NodeLine { plane, line, base: n_nodes as u32, len: len as u32, groups_tpu });
         n_nodes += len;
     };
     for (p, plane) in space.planes.iter().enumerate() {
@@ -208,19 +179,11 @@ fn check_count(n: usize) -> Result<()> {
     if n < NONE as usize {
         return Ok(());
     }
-    Err(Error::TooLarge {
-        what: "the number of events to group".into(),
-        limit: NONE.to_string(),
-    })
+    Err(Error::TooLarge { what: "the number of events to group".into(), limit: NONE.to_string() })
 }
 
 /// Stats without which an event is only a place in the nesting, unless its name says more.
-const KINDS: [StatKind; 4] = [
-    StatKind::RootLevel,
-    StatKind::CorrelationId,
-    StatKind::ProducerId,
-    StatKind::ConsumerId,
-];
+const KINDS: [StatKind; 4] = [StatKind::RootLevel, StatKind::CorrelationId, StatKind::ProducerId, StatKind::ConsumerId];
 
 /// The stats of one event that say how it is connected.
 #[derive(Debug, Default)]
@@ -273,11 +236,7 @@ fn scan_line(plane: &Plane, line: &Line, base: u32, types: &[EventType]) -> Line
         }
         let links = Links::of(&Event { plane, line, idx });
         if event_type == EventType::Unknown && links.correlation.is_some() {
-            event_type = if is_host {
-                EventType::KernelLaunch
-            } else {
-                EventType::KernelExecute
-            };
+            event_type = if is_host { EventType::KernelLaunch } else { EventType::KernelExecute };
         }
         facts.add_typed(event_type, &links, node);
         if let Some(level) = links.level.or((event_type == EventType::TraceContext).then_some(1)) {
@@ -317,16 +276,10 @@ impl LineFacts {
         let is_launch = [links.producer.0, links.consumer.0].contains(&Some(context::TPU_LAUNCH));
         let end = |(context_type, id): (Option<i64>, Option<u64>), process: Option<u64>| {
             let process = process.filter(|_| !is_launch);
-            Some(ContextEnd {
-                context_type: context_type?,
-                id: id?,
-                process,
-                node,
-            })
+            Some(ContextEnd { context_type: context_type?, id: id?, process, node })
         };
         self.producers.extend(end(links.producer, plane_process));
-        self.consumers
-            .extend(end(links.consumer, links.process.or(plane_process)));
+        self.consumers.extend(end(links.consumer, links.process.or(plane_process)));
     }
 }
 
@@ -385,16 +338,9 @@ fn connect(scan: &mut Scan, space: &XSpace, facts: Vec<LineFacts>, parent: Vec<u
         all.eager.append(&mut f.eager);
     }
     let mut down = Vec::new();
-    let processes: Vec<_> = all
-        .processes
-        .iter()
-        .map(|&(id, iter, node)| ((id, iter), node))
-        .collect();
+    let processes: Vec<_> = all.processes.iter().map(|&(id, iter, node)| ((id, iter), node)).collect();
     for children in [all.get_next, all.get_next_optional] {
-        let children: Vec<_> = children
-            .into_iter()
-            .map(|(id, iter, node)| ((id, iter), node))
-            .collect();
+        let children: Vec<_> = children.into_iter().map(|(id, iter, node)| ((id, iter), node)).collect();
         connect_equal(processes.clone(), children, &mut down);
     }
     connect_equal(all.launches, all.kernels, &mut down);
@@ -402,13 +348,7 @@ fn connect(scan: &mut Scan, space: &XSpace, facts: Vec<LineFacts>, parent: Vec<u
     all.input_ids.sort_unstable();
     scan.loop_roots = loops(scan, space, all.processes, &all.input_ids, &mut down);
     let up = Edges::new(down.iter().map(|&(from, to)| (to, from)).collect());
-    scan.forest = Forest {
-        parent,
-        end,
-        down: Edges::new(down),
-        up,
-        n_hubs,
-    };
+    scan.forest = Forest { parent, end, down: Edges::new(down), up, n_hubs };
     scan.roots = all.roots;
     scan.input_ids = all.input_ids;
     scan.executions = all.operations;

@@ -60,10 +60,7 @@ fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
         idle_ps = add_idle(plane, line_idx, run, idle_ps);
         stats.push((first as u32, StatKind::StepIdleTimePs, AddedValue::Int(idle_ps as i64)));
         if first != last {
-            durations.push((
-                first,
-                line.events.end_ps(last).saturating_sub(line.events.begin_ps[first]),
-            ));
+            durations.push((first, line.events.end_ps(last).saturating_sub(line.events.begin_ps[first])));
             merge_device_spans(plane, line_idx, run, &mut stats);
         }
     }
@@ -79,11 +76,7 @@ fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
 /// `parity:` if its first event does not say how long it idled, that of the run before is where adding begins.
 fn add_idle(plane: &Plane, line_idx: usize, run: &[usize], before_ps: u64) -> u64 {
     let line = &plane.lines[line_idx];
-    let idle = |&i: &usize| {
-        line.event(plane, i)?
-            .stat(StatKind::StepIdleTimePs)
-            .map(StatValue::int_or_uint)
-    };
+    let idle = |&i: &usize| line.event(plane, i)?.stat(StatKind::StepIdleTimePs).map(StatValue::int_or_uint);
     let (first, others) = run.split_at(1);
     let start_ps = first.first().and_then(idle).unwrap_or(before_ps);
     others.iter().filter_map(idle).fold(start_ps, u64::wrapping_add)
@@ -94,10 +87,7 @@ fn merge_device_spans(plane: &Plane, line_idx: usize, run: &[usize], stats: &mut
     let line = &plane.lines[line_idx];
     let span = |e: Event<'_>| {
         let begin_ps = e.stat(StatKind::DeviceOffsetPs)?.int_or_uint();
-        Some(Timespan::new(
-            begin_ps,
-            e.stat(StatKind::DeviceDurationPs)?.int_or_uint(),
-        ))
+        Some(Timespan::new(begin_ps, e.stat(StatKind::DeviceDurationPs)?.int_or_uint()))
     };
     let mut spans = run.iter().filter_map(|&i| line.event(plane, i)).map(span);
     let (Some(&first), Some(Some(mut hull))) = (run.first(), spans.next()) else {
@@ -105,11 +95,7 @@ fn merge_device_spans(plane: &Plane, line_idx: usize, run: &[usize], stats: &mut
     };
     spans.flatten().for_each(|s| hull.expand_to_include(s));
     stats.push((first as u32, StatKind::DeviceOffsetPs, AddedValue::Uint(hull.begin_ps)));
-    stats.push((
-        first as u32,
-        StatKind::DeviceDurationPs,
-        AddedValue::Uint(hull.duration_ps),
-    ));
+    stats.push((first as u32, StatKind::DeviceDurationPs, AddedValue::Uint(hull.duration_ps)));
 }
 
 /// Gives the events of all lines but that of steps and that of counters the group of the step that they overlap.

@@ -42,16 +42,8 @@ pub struct Bottleneck {
 impl Bottleneck {
     /// Without any step time.
     pub fn unknown() -> Self {
-        let no = || Conclusion {
-            class: "no",
-            statement: String::new(),
-        };
-        Self {
-            input: unknown_input(),
-            device_collectives: no(),
-            kernel_launch: no(),
-            all_other: no(),
-        }
+        let no = || Conclusion { class: "no", statement: String::new() };
+        Self { input: unknown_input(), device_collectives: no(), kernel_launch: no(), all_other: no() }
     }
 
     /// Of steps on GPUs and CPUs.
@@ -90,10 +82,7 @@ impl Bottleneck {
 
 /// Where no step time was measured.
 pub fn unknown_input() -> Conclusion {
-    Conclusion {
-        class: "unknown",
-        statement: NO_STEP_TIME.into(),
-    }
+    Conclusion { class: "unknown", statement: NO_STEP_TIME.into() }
 }
 
 /// Whether input limits the program, and whether the time that nothing explains went into that judgement.
@@ -121,13 +110,7 @@ pub fn input_conclusion(input_percent: f64, other_percent: f64) -> (Conclusion, 
             "Your program is POTENTIALLY input-bound because {x}% of the total step time sampled is spent on 'All \
              Others' time (which could be due to I/O or Python execution or both)."
         );
-        return (
-            Conclusion {
-                class: "both",
-                statement,
-            },
-            true,
-        );
+        return (Conclusion { class: "both", statement }, true);
     } else {
         (
             "device",
@@ -176,16 +159,10 @@ fn signal(percent: f64, statement: impl FnOnce(String) -> String) -> Conclusion 
         _ if percent >= SIGNAL.0 => "high",
         _ if percent >= SIGNAL.1 => "moderate",
         _ => {
-            return Conclusion {
-                class: "no",
-                statement: String::new(),
-            };
+            return Conclusion { class: "no", statement: String::new() };
         }
     };
-    Conclusion {
-        class,
-        statement: statement(fixed(percent, 1)),
-    }
+    Conclusion { class, statement: statement(fixed(percent, 1)) }
 }
 
 #[cfg(test)]
@@ -201,54 +178,29 @@ mod tests {
 
     #[test]
     fn classifies_with_inclusive_bounds() {
-        let step = || GenericStep {
-            step_time_ms: 100.0,
-            ..GenericStep::default()
-        };
+        let step = || GenericStep { step_time_ms: 100.0, ..GenericStep::default() };
         check(GenericStep::default(), ["unknown", "no", "no", "no"], "No step time");
         check(
-            GenericStep {
-                host_wait_input_ms: 12.0,
-                host_to_device_ms: 8.0,
-                ..step()
-            },
+            GenericStep { host_wait_input_ms: 12.0, host_to_device_ms: 8.0, ..step() },
             ["host", "no", "no", "no"],
             "HIGHLY",
         );
         check(
-            GenericStep {
-                host_wait_input_ms: 5.0,
-                unknown_ms: 15.0,
-                ..step()
-            },
+            GenericStep { host_wait_input_ms: 5.0, unknown_ms: 15.0, ..step() },
             ["both", "no", "no", "high"],
             "5.0%",
         );
         check(
-            GenericStep {
-                unknown_ms: 3.0,
-                host_prepare_ms: 3.0,
-                ..step()
-            },
+            GenericStep { unknown_ms: 3.0, host_prepare_ms: 3.0, ..step() },
             ["both", "no", "moderate", "no"],
             "POTENTIALLY",
         );
-        check(
-            GenericStep {
-                device_collectives_ms: 15.0,
-                ..step()
-            },
-            ["device", "high", "no", "no"],
-            "only 0.0%",
-        );
+        check(GenericStep { device_collectives_ms: 15.0, ..step() }, ["device", "high", "no", "no"], "only 0.0%");
     }
 
     #[test]
     fn advises() {
-        let host = Conclusion {
-            class: "host",
-            statement: String::new(),
-        };
+        let host = Conclusion { class: "host", statement: String::new() };
         assert!(next_step(&host, true).starts_with("Look at Section 3"));
         assert!(next_step(&host, false).starts_with("Consider using"));
         assert!(next_step(&unknown_input(), true).starts_with("You may skip"));

@@ -59,11 +59,7 @@ impl GenericStep {
             ps_to_ms(times.fold(0, |sum, ps| sum.wrapping_add(*ps)))
         };
         Self {
-            name: if info.step_name.is_empty() {
-                info.step_num.to_string()
-            } else {
-                info.step_name.clone()
-            },
+            name: if info.step_name.is_empty() { info.step_num.to_string() } else { info.step_name.clone() },
             step_time_ms: ps_to_ms(info.duration_ps),
             unknown_ms: ms(&[e::UNKNOWN_TIME]),
             host_wait_input_ms: ms(&[e::HOST_WAIT_INPUT]),
@@ -86,9 +82,7 @@ impl GenericStep {
 
 /// The steps; `None` if one has a breakdown of another type.
 pub fn steps(sequence: &[PerCoreStepInfo]) -> Option<Vec<GenericStep>> {
-    let infos = sequence
-        .iter()
-        .filter_map(|step| step.step_info_per_core.get(&GENERIC_CORE_ID));
+    let infos = sequence.iter().filter_map(|step| step.step_info_per_core.get(&GENERIC_CORE_ID));
     let step = |info: &StepInfoResult| {
         let breakdown = info.step_breakdown.as_ref()?.to_msg::<GenericStepBreakdown>().ok()?;
         Some(GenericStep::new(info, &breakdown))
@@ -100,38 +94,20 @@ pub fn steps(sequence: &[PerCoreStepInfo]) -> Option<Vec<GenericStep>> {
 pub fn infeed_ratio(steps: &[GenericStep]) -> f64 {
     let transfer: Stat = steps.iter().map(|s| s.host_to_device_ms).collect();
     let step: Stat = steps.iter().map(|s| s.step_time_ms).collect();
-    if step.avg() > 0.0 {
-        safe_div(transfer.avg(), step.avg())
-    } else {
-        0.0
-    }
+    if step.avg() > 0.0 { safe_div(transfer.avg(), step.avg()) } else { 0.0 }
 }
 
 /// A kind of event as the table shows it: column, label, stem of the properties' names, value.
 type Shown = (&'static str, &'static str, &'static str, fn(&GenericStep) -> f64);
 
 const SHOWN: [Shown; 9] = [
-    ("deviceComputeTimeMs", "Device compute", "device_compute_time", |s| {
-        s.device_compute_ms
+    ("deviceComputeTimeMs", "Device compute", "device_compute_time", |s| s.device_compute_ms),
+    ("deviceToDeviceTimeMs", "Device to device", "device_to_device_time", |s| s.device_to_device_ms),
+    ("deviceCollectivesTimeMs", "Device collective communication", "device_collectives_time", |s| {
+        s.device_collectives_ms
     }),
-    (
-        "deviceToDeviceTimeMs",
-        "Device to device",
-        "device_to_device_time",
-        |s| s.device_to_device_ms,
-    ),
-    (
-        "deviceCollectivesTimeMs",
-        "Device collective communication",
-        "device_collectives_time",
-        |s| s.device_collectives_ms,
-    ),
-    ("hostComputeTimeMs", "Host compute", "host_compute_time", |s| {
-        s.host_compute_ms
-    }),
-    ("kernelLaunchTimeMs", "Kernel launch", "kernel_launch_time", |s| {
-        s.host_prepare_ms
-    }),
+    ("hostComputeTimeMs", "Host compute", "host_compute_time", |s| s.host_compute_ms),
+    ("kernelLaunchTimeMs", "Kernel launch", "kernel_launch_time", |s| s.host_prepare_ms),
     ("infeedTimeMs", "Input", "infeed_time", GenericStep::input_ms),
     ("outfeedTimeMs", "Output", "outfeed_time", |s| s.output_ms),
     ("compileTimeMs", "Compilation", "compile_time", |s| s.host_compile_ms),
@@ -183,17 +159,9 @@ fn set_properties(table: &mut DataTable, analysis: &InputPipeline, steps: Option
 }
 
 fn tooltip(step: &GenericStep) -> String {
-    let mut lines = vec![format!(
-        "Step {}, duration: {} ms",
-        step.name,
-        fixed(step.step_time_ms, 2)
-    )];
+    let mut lines = vec![format!("Step {}, duration: {} ms", step.name, fixed(step.step_time_ms, 2))];
     lines.extend(SHOWN.iter().rev().map(|(_, label, _, value)| {
-        let label = if *label == "Device collective communication" {
-            "Device collectives"
-        } else {
-            label
-        };
+        let label = if *label == "Device collective communication" { "Device collectives" } else { label };
         format!("-{label}: {} ms", fixed(value(step), 2))
     }));
     lines.join("\n")
@@ -212,10 +180,7 @@ mod tests {
             step_breakdown: breakdown,
             ..StepInfoResult::default()
         };
-        PerCoreStepInfo {
-            step_info_per_core: [(core, info)].into(),
-            ..PerCoreStepInfo::default()
-        }
+        PerCoreStepInfo { step_info_per_core: [(core, info)].into(), ..PerCoreStepInfo::default() }
     }
 
     fn check(sequence: &[PerCoreStepInfo], expected: Option<&[(&str, f64, f64)]>) {
@@ -241,12 +206,8 @@ mod tests {
 
     #[test]
     fn writes_tooltips() {
-        let step = GenericStep {
-            name: "train 1".into(),
-            step_time_ms: 1.0,
-            unknown_ms: 0.125,
-            ..GenericStep::default()
-        };
+        let step =
+            GenericStep { name: "train 1".into(), step_time_ms: 1.0, unknown_ms: 0.125, ..GenericStep::default() };
         assert_eq!(
             tooltip(&step),
             "Step train 1, duration: 1.00 ms\n-All others: 0.12 ms\n-Compilation: 0.00 ms\n-Output: 0.00 ms\n\

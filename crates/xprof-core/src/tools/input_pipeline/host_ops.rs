@@ -79,26 +79,17 @@ impl InputTime {
 /// The input ops of all hosts. `fallback_ratio` is the share of time spent enqueuing where hosts did not measure it.
 pub fn input_time(host: &OpMetricsDb, fallback_ratio: f64) -> InputTime {
     let sorted = by_self_time(&host.metrics_db);
-    let ops: Vec<InputOp> = sorted
-        .into_iter()
-        .filter_map(|op| Some(input_op(op, class_of(op)?)))
-        .collect();
+    let ops: Vec<InputOp> = sorted.into_iter().filter_map(|op| Some(input_op(op, class_of(op)?))).collect();
     if ops.is_empty() {
         return InputTime::default();
     }
     let sum_ps = |filter: &dyn Fn(&InputOp) -> bool| {
-        ops.iter()
-            .filter(|op| filter(op))
-            .fold(0_u64, |sum, op| sum.wrapping_add(op.self_time_ps))
+        ops.iter().filter(|op| filter(op)).fold(0_u64, |sum, op| sum.wrapping_add(op.self_time_ps))
     };
     let sum_us = |class| ps_to_us(sum_ps(&|op| op.class == class));
     let enqueue = sum_us(InputClass::Enqueue);
-    let [demanded, advanced, preprocessing] = [
-        InputClass::DemandedFileRead,
-        InputClass::AdvancedFileRead,
-        InputClass::Preprocessing,
-    ]
-    .map(sum_us);
+    let [demanded, advanced, preprocessing] =
+        [InputClass::DemandedFileRead, InputClass::AdvancedFileRead, InputClass::Preprocessing].map(sum_us);
     let ratio = if host.total_host_infeed_enq_start_timestamp_ps_diff > 0 {
         safe_div(
             host.total_host_infeed_enq_duration_ps as f64,
@@ -110,11 +101,7 @@ pub fn input_time(host: &OpMetricsDb, fallback_ratio: f64) -> InputTime {
     .min(1.0);
     let classified = demanded + advanced + preprocessing;
     // What the hosts did while they were not enqueuing is spread over the kinds of work as the ops' self times are.
-    let non_enqueue = if ratio == 0.0 {
-        classified
-    } else {
-        enqueue * (1.0 - ratio) / ratio
-    };
+    let non_enqueue = if ratio == 0.0 { classified } else { enqueue * (1.0 - ratio) / ratio };
     let share = |part: f64| safe_div(non_enqueue * part, classified);
     let (demanded, advanced, preprocessing) = (share(demanded), share(advanced), share(preprocessing));
     InputTime {
@@ -140,21 +127,9 @@ fn input_op(op: &OpMetrics, class: InputClass) -> InputOp {
 
 /// What an op is for; `None` if it has nothing to do with input.
 fn class_of(op: &OpMetrics) -> Option<InputClass> {
-    const READERS: [&str; 6] = [
-        "::TFRecord",
-        "::TextLine",
-        "::FixedLengthRecord",
-        "::SSTable",
-        "::RecordIO",
-        "::ArrayRecord",
-    ];
-    const AHEAD: [&str; 5] = [
-        "::MemoryReader",
-        "::MemoryWriter",
-        "::Interleave",
-        "::Prefetch",
-        "::ParallelMap",
-    ];
+    const READERS: [&str; 6] =
+        ["::TFRecord", "::TextLine", "::FixedLengthRecord", "::SSTable", "::RecordIO", "::ArrayRecord"];
+    const AHEAD: [&str; 5] = ["::MemoryReader", "::MemoryWriter", "::Interleave", "::Prefetch", "::ParallelMap"];
     if op.category.starts_with("InfeedEnqueue") || op.category == "MemcpyHToD" {
         return Some(InputClass::Enqueue);
     }
@@ -185,17 +160,8 @@ mod tests {
             self_time_ps: us * 1_000_000,
             ..OpMetrics::default()
         };
-        let input = input_time(
-            &OpMetricsDb {
-                metrics_db: ops.iter().map(row).collect(),
-                ..host.clone()
-            },
-            ratio,
-        );
-        assert_eq!(
-            input.ops.iter().map(|op| op.class.as_str()).collect::<Vec<_>>(),
-            classes
-        );
+        let input = input_time(&OpMetricsDb { metrics_db: ops.iter().map(row).collect(), ..host.clone() }, ratio);
+        assert_eq!(input.ops.iter().map(|op| op.class.as_str()).collect::<Vec<_>>(), classes);
         let got = [
             input.enqueue_us,
             input.demanded_file_read_us,
@@ -216,20 +182,8 @@ mod tests {
             ("u", "Unknown", 5),
             ("matmul", "MatMul", 500),
         ];
-        let classes = [
-            "Preprocessing",
-            "Advanced file read",
-            "Demanded file read",
-            "Enqueue",
-            "Unknown",
-        ];
-        check(
-            &ops,
-            &OpMetricsDb::default(),
-            0.0,
-            &classes,
-            [10.0, 20.0, 30.0, 40.0, 0.0],
-        );
+        let classes = ["Preprocessing", "Advanced file read", "Demanded file read", "Enqueue", "Unknown"];
+        check(&ops, &OpMetricsDb::default(), 0.0, &classes, [10.0, 20.0, 30.0, 40.0, 0.0]);
         check(
             &ops,
             &OpMetricsDb::default(),

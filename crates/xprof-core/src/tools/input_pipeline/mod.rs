@@ -54,11 +54,7 @@ pub struct InputPipeline {
 /// Analyzes one run.
 pub fn analyze(run: &RunStats) -> InputPipeline {
     let hardware = run.run_environment().hardware_type();
-    let mut step_time: Stat = run
-        .steps()
-        .iter()
-        .map(|s| longest_core_ms(s.step_info_per_core.iter()))
-        .collect();
+    let mut step_time: Stat = run.steps().iter().map(|s| longest_core_ms(s.step_info_per_core.iter())).collect();
     let details = &run.op_stats().core_id_to_details;
     let mut has_sparse_cores = details.values().any(|core| core.is_sparse_core);
     let (steps, fallback_ratio) = if hardware == HardwareType::Tpu {
@@ -73,13 +69,7 @@ pub fn analyze(run: &RunStats) -> InputPipeline {
         (Steps::Unreadable, 0.0)
     };
     let input_time = host_ops::input_time(run.host_ops(), fallback_ratio);
-    InputPipeline {
-        hardware: hardware.as_str_name(),
-        step_time,
-        steps,
-        has_sparse_cores,
-        input_time,
-    }
+    InputPipeline { hardware: hardware.as_str_name(), step_time, steps, has_sparse_cores, input_time }
 }
 
 impl InputPipeline {
@@ -105,9 +95,7 @@ impl InputPipeline {
 
 /// The length of a step: that of the core that took longest, SparseCores aside.
 fn longest_core_ms<'a>(cores: impl Iterator<Item = (&'a u32, &'a StepInfoResult)>) -> f64 {
-    let durations = cores
-        .filter(|(id, _)| **id < FIRST_SPARSE_CORE_ID)
-        .map(|(_, info)| info.duration_ps);
+    let durations = cores.filter(|(id, _)| **id < FIRST_SPARSE_CORE_ID).map(|(_, info)| info.duration_ps);
     durations.max().map_or(0.0, ps_to_ms)
 }
 

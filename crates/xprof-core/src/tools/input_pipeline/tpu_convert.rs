@@ -43,14 +43,8 @@ impl CoreStep {
 }
 
 /// Categories of ops during which a core neither computes nor exchanges data with its host's queues.
-const WAITING: [&str; 6] = [
-    "host send",
-    "host send-done",
-    "host recv",
-    "host recv-done",
-    "megacore fusion",
-    "async-done",
-];
+const WAITING: [&str; 6] =
+    ["host send", "host send-done", "host recv", "host recv-done", "megacore fusion", "async-done"];
 
 /// A SparseCore by the categories of the ops that it ran.
 fn sparse_core(generic: &GenericStepBreakdown, duration_ps: u64) -> SparseCoreStepBreakdown {
@@ -61,10 +55,7 @@ fn sparse_core(generic: &GenericStepBreakdown, duration_ps: u64) -> SparseCoreSt
         sc_infeed_ps: infeed,
         sc_outfeed_ps: outfeed,
         sc_idle_ps: idle,
-        sc_busy_ps: duration_ps
-            .saturating_sub(infeed)
-            .saturating_sub(outfeed)
-            .saturating_sub(idle),
+        sc_busy_ps: duration_ps.saturating_sub(infeed).saturating_sub(outfeed).saturating_sub(idle),
         ..SparseCoreStepBreakdown::default()
     }
 }
@@ -78,15 +69,9 @@ fn tensor_core(generic: &GenericStepBreakdown, duration_ps: u64) -> TpuStepBreak
         let transform = sc_infeed.min(sc_outfeed);
         (transform, sc_infeed - transform)
     } else {
-        (
-            ps(&["sparsecorev0 infeed transform"]),
-            ps(&["sparsecorev0 infeed wait"]),
-        )
+        (ps(&["sparsecorev0 infeed transform"]), ps(&["sparsecorev0 infeed wait"]))
     };
-    let used = categories
-        .iter()
-        .filter(|(name, _)| *name != IDLE)
-        .fold(0_u64, |sum, (_, ps)| sum.saturating_add(*ps));
+    let used = categories.iter().filter(|(name, _)| *name != IDLE).fold(0_u64, |sum, (_, ps)| sum.saturating_add(*ps));
     let tc_idle_ps = duration_ps.checked_sub(used).unwrap_or(duration_ps);
     let off_duty = ps(&["infeed", "outfeed"]).saturating_add(ps(&WAITING));
     let busy = duration_ps - tc_idle_ps;
@@ -116,10 +101,7 @@ fn tensor_core(generic: &GenericStepBreakdown, duration_ps: u64) -> TpuStepBreak
 }
 
 fn sum(categories: &BTreeMap<String, u64>, names: &[&str]) -> u64 {
-    names
-        .iter()
-        .filter_map(|name| categories.get(*name))
-        .fold(0, |sum, ps| sum.saturating_add(*ps))
+    names.iter().filter_map(|name| categories.get(*name)).fold(0, |sum, ps| sum.saturating_add(*ps))
 }
 
 #[cfg(test)]
@@ -169,10 +151,7 @@ mod tests {
 
     #[test]
     fn survives_hostile_sums() {
-        let tensor = TpuStepBreakdown {
-            tc_idle_ps: 1000,
-            ..TpuStepBreakdown::default()
-        };
+        let tensor = TpuStepBreakdown { tc_idle_ps: 1000, ..TpuStepBreakdown::default() };
         check(3, &[("a", u64::MAX), ("b", u64::MAX)], &CoreStep::Tensor(tensor));
     }
 }

@@ -53,28 +53,19 @@ impl TpuStep {
     /// Summarizes a step. A core whose breakdown is of no known type empties the row.
     pub fn new(step: &PerCoreStepInfo, details: &BTreeMap<u32, CoreDetails>) -> Self {
         let first = step.step_info_per_core.values().next();
-        let mut row = Self {
-            step_number: first.map_or(-1, |info| i64::from(info.step_num as i32)),
-            ..Self::default()
-        };
+        let mut row = Self { step_number: first.map_or(-1, |info| i64::from(info.step_num as i32)), ..Self::default() };
         let mut tensor_cores = Vec::new();
         let mut sparse_cores = Vec::new();
         for (id, info) in &step.step_info_per_core {
             match CoreStep::new(*id, info) {
                 Some(CoreStep::Tensor(breakdown)) => {
-                    tensor_cores.push(TensorCore {
-                        id: *id,
-                        duration_ps: info.duration_ps,
-                        breakdown,
-                    });
+                    tensor_cores.push(TensorCore { id: *id, duration_ps: info.duration_ps, breakdown });
                 }
                 Some(CoreStep::Sparse(breakdown)) => sparse_cores.push((info.duration_ps, breakdown)),
                 None => return row,
             }
         }
-        let all_reduces = tensor_cores
-            .iter()
-            .filter_map(|core| step.all_reduce_db_per_core.get(&core.id));
+        let all_reduces = tensor_cores.iter().filter_map(|core| step.all_reduce_db_per_core.get(&core.id));
         row.set_all_reduce(all_reduces.map(|db| db.all_reduce_info.as_slice()));
         row.set_tensor_cores(&tensor_cores, details);
         row.set_sparse_cores(&sparse_cores);
@@ -121,11 +112,8 @@ impl TpuStep {
         self.tc_outfeed_time_ms = average_ms(|c| c.breakdown.host_outfeed_ps);
         self.tc_active_time_ms = average_ms(|c| c.breakdown.tc_busy_ps);
         self.tc_compute_time_ms = min_ms(cores.iter().map(TensorCore::compute_ps));
-        let transfer = |c: &TensorCore| {
-            c.breakdown
-                .host_send_duration_ps
-                .saturating_add(c.breakdown.host_recv_duration_ps)
-        };
+        let transfer =
+            |c: &TensorCore| c.breakdown.host_send_duration_ps.saturating_add(c.breakdown.host_recv_duration_ps);
         self.host_transfer_ms = ps_to_ms(cores.iter().map(transfer).max().unwrap_or(0));
         if let Some(core) = max_infeed {
             self.tc_infeed_time_ms = ps_to_ms(core.breakdown.infeed_duration_ps);
@@ -156,10 +144,7 @@ impl TpuStep {
         self.sc_idle_time_ms = average_ms(|b| b.sc_idle_ps);
         self.sc_active_time_ms = average_ms(|b| b.sc_busy_ps);
         self.sc_compute_time_ms = min_ms(cores.iter().map(|(duration_ps, b)| {
-            duration_ps
-                .saturating_sub(b.sc_infeed_ps)
-                .saturating_sub(b.sc_outfeed_ps)
-                .saturating_sub(b.sc_idle_ps)
+            duration_ps.saturating_sub(b.sc_infeed_ps).saturating_sub(b.sc_outfeed_ps).saturating_sub(b.sc_idle_ps)
         }));
     }
 
@@ -173,9 +158,7 @@ impl TpuStep {
         }
         let mut longest = (0, 0);
         for core in cores {
-            let total = core
-                .iter()
-                .fold(0_u64, |sum, info| sum.saturating_add(duration_ps(info)));
+            let total = core.iter().fold(0_u64, |sum, info| sum.saturating_add(duration_ps(info)));
             let compute = core.iter().filter_map(|info| fastest.get(&info.id));
             if total > longest.0 {
                 longest = (total, compute.fold(0_u64, |sum, ps| sum.saturating_add(*ps)));
@@ -211,11 +194,7 @@ impl TensorCore {
 fn mean_ms(ps: impl ExactSizeIterator<Item = u64>) -> f64 {
     let n = ps.len() as f64;
     let sum = ps.fold(0_u64, u64::saturating_add);
-    if n == 0.0 {
-        0.0
-    } else {
-        ps_to_ms((sum as f64 / n) as u64)
-    }
+    if n == 0.0 { 0.0 } else { ps_to_ms((sum as f64 / n) as u64) }
 }
 
 fn min_ms(ps: impl Iterator<Item = u64>) -> f64 {
@@ -240,24 +219,14 @@ mod tests {
     }
 
     fn check(cores: Vec<(u32, StepInfoResult)>, expected: &TpuStep) {
-        let info = |id, ms| AllReduceInfo {
-            id,
-            end_time_ps: ms * MS,
-            ..AllReduceInfo::default()
-        };
-        let all_reduce = |ms| AllReduceDbResult {
-            all_reduce_info: vec![info(1, ms), info(2, 1)],
-        };
+        let info = |id, ms| AllReduceInfo { id, end_time_ps: ms * MS, ..AllReduceInfo::default() };
+        let all_reduce = |ms| AllReduceDbResult { all_reduce_info: vec![info(1, ms), info(2, 1)] };
         let step = PerCoreStepInfo {
             step_info_per_core: cores.into_iter().collect(),
             all_reduce_db_per_core: [(3, all_reduce(2)), (4, all_reduce(5))].into(),
             ..PerCoreStepInfo::default()
         };
-        let details = CoreDetails {
-            hostname: "h".into(),
-            device_ordinal: 1,
-            ..CoreDetails::default()
-        };
+        let details = CoreDetails { hostname: "h".into(), device_ordinal: 1, ..CoreDetails::default() };
         assert_eq!(TpuStep::new(&step, &[(4, details)].into()), *expected);
     }
 
@@ -287,24 +256,12 @@ mod tests {
             active_step_time_ms: 10.0,
             ..TpuStep::default()
         };
-        check(
-            vec![(3, core(100, &breakdown(15, 20))), (4, core(100, &breakdown(50, 0)))],
-            &expected,
-        );
+        check(vec![(3, core(100, &breakdown(15, 20))), (4, core(100, &breakdown(50, 0)))], &expected);
     }
 
     #[test]
     fn empties_rows_with_unknown_breakdowns() {
-        let unknown = StepInfoResult {
-            step_num: 5,
-            ..StepInfoResult::default()
-        };
-        check(
-            vec![(3, unknown)],
-            &TpuStep {
-                step_number: 5,
-                ..TpuStep::default()
-            },
-        );
+        let unknown = StepInfoResult { step_num: 5, ..StepInfoResult::default() };
+        check(vec![(3, unknown)], &TpuStep { step_number: 5, ..TpuStep::default() });
     }
 }

@@ -50,29 +50,18 @@ pub fn table(analysis: &InputPipeline, steps: &[TpuStep]) -> DataTable {
     let shown: Vec<&str> = table.columns().iter().map(|c| c.id.as_ref()).collect();
     let shown = shown.join(",");
     table.property("step_time_graph_column_ids", shown);
-    table.column(
-        "infeedPercentAverage",
-        ColumnType::Number,
-        "% step time waiting for input data",
-    );
+    table.column("infeedPercentAverage", ColumnType::Number, "% step time waiting for input data");
     table.column_with_role("infeedPercentMin", ColumnType::Number, "Infeed percent min", "interval");
     table.column_with_role("infeedPercentMax", ColumnType::Number, "Infeed percent max", "interval");
     for step in steps {
         let scv0 = shows_scv0.then_some([step.scv0_compute_time_ms, step.scv0_infeed_time_ms]);
-        let times = [step.tc_compute_time_ms]
-            .into_iter()
-            .chain(scv0.into_iter().flatten())
-            .chain([
-                step.tc_infeed_time_ms,
-                step.tc_outfeed_time_ms,
-                step.tc_idle_time_ms,
-                step.host_transfer_ms,
-            ]);
-        let percents = [
-            step.infeed_percent_average,
-            step.infeed_percent_minimum,
-            step.infeed_percent_maximum,
-        ];
+        let times = [step.tc_compute_time_ms].into_iter().chain(scv0.into_iter().flatten()).chain([
+            step.tc_infeed_time_ms,
+            step.tc_outfeed_time_ms,
+            step.tc_idle_time_ms,
+            step.host_transfer_ms,
+        ]);
+        let percents = [step.infeed_percent_average, step.infeed_percent_minimum, step.infeed_percent_maximum];
         table.row(
             [step.step_number.to_string().into()]
                 .into_iter()
@@ -94,14 +83,8 @@ fn set_properties(table: &mut DataTable, analysis: &InputPipeline, steps: &[TpuS
         table.property(name, fixed(average(steps, time), 2));
     }
     if !analysis.has_sparse_cores {
-        table.property(
-            "scv0_compute_ms_average",
-            fixed(average(steps, |s| s.scv0_compute_time_ms), 2),
-        );
-        table.property(
-            "scv0_infeed_ms_average",
-            fixed(average(steps, |s| s.scv0_infeed_time_ms), 2),
-        );
+        table.property("scv0_compute_ms_average", fixed(average(steps, |s| s.scv0_compute_time_ms), 2));
+        table.property("scv0_infeed_ms_average", fixed(average(steps, |s| s.scv0_infeed_time_ms), 2));
     }
     let sc_step_time = average(steps, |s| s.sc_step_time_ms);
     if sc_step_time > 0.0 {
@@ -122,10 +105,7 @@ fn set_conclusions(table: &mut DataTable, analysis: &InputPipeline, steps: &[Tpu
         let (input, _) = bottleneck::input_conclusion(100.0 * sum(TpuStep::infeed_ms) / total, 0.0);
         (input, output_statement(100.0 * sum(|s| s.tc_outfeed_time_ms) / total))
     };
-    table.property(
-        "summary_nextstep",
-        next_step(&input, analysis.input_time.uses_tf_data()),
-    );
+    table.property("summary_nextstep", next_step(&input, analysis.input_time.uses_tf_data()));
     table.property("input_conclusion", input.statement);
     table.property("output_conclusion", output);
 }
@@ -169,40 +149,22 @@ mod tests {
 
     #[test]
     fn shows_sparse_cores_or_their_first_generation() {
-        let step = TpuStep {
-            tc_compute_time_ms: 75.0,
-            tc_infeed_time_ms: 25.0,
-            sc_step_time_ms: 100.0,
-            ..TpuStep::default()
-        };
+        let step =
+            TpuStep { tc_compute_time_ms: 75.0, tc_infeed_time_ms: 25.0, sc_step_time_ms: 100.0, ..TpuStep::default() };
         let tooltip = "step 0:\nTime waiting for input data = 25.000 ms, Step time = 100.000 ms";
         assert_eq!(super::tooltip(&step), tooltip);
         check(
             std::slice::from_ref(&step),
             true,
             10,
-            &[
-                ("sc_step_time_ms_average", Some("100.0")),
-                ("scv0_infeed_ms_average", None),
-            ],
+            &[("sc_step_time_ms_average", Some("100.0")), ("scv0_infeed_ms_average", None)],
         );
         check(
-            &[TpuStep {
-                sc_step_time_ms: 0.0,
-                ..step
-            }],
+            &[TpuStep { sc_step_time_ms: 0.0, ..step }],
             false,
             12,
-            &[
-                ("sc_step_time_ms_average", None),
-                ("scv0_infeed_ms_average", Some("0.00")),
-            ],
+            &[("sc_step_time_ms_average", None), ("scv0_infeed_ms_average", Some("0.00"))],
         );
-        check(
-            &[],
-            false,
-            12,
-            &[("steptime_ms_average", Some("0.00")), ("output_conclusion", Some(""))],
-        );
+        check(&[], false, 12, &[("steptime_ms_average", Some("0.00")), ("output_conclusion", Some(""))]);
     }
 }

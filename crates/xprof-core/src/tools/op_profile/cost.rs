@@ -52,11 +52,7 @@ impl Cost {
         self.flops += op.flops_v2;
         self.model_flops += op.model_flops_v2;
         for access in &op.memory_accessed_breakdown {
-            let bytes = if access.memory_space == HBM {
-                &mut self.hbm_bytes
-            } else {
-                &mut self.on_chip_bytes
-            };
+            let bytes = if access.memory_space == HBM { &mut self.hbm_bytes } else { &mut self.on_chip_bytes };
             let direction = match access.operation_type() {
                 OperationType::Read => 0,
                 OperationType::Write => 1,
@@ -108,25 +104,16 @@ impl<'a> Scale<'a> {
             json.double(safe_div(*rate, giga_to_gibi(peak)).min(1.0));
         }
         json.end_array();
-        json.key("rawTime")
-            .double(time_ps)
-            .key("rawFlops")
-            .double(cost.model_flops);
+        json.key("rawTime").double(time_ps).key("rawFlops").double(cost.model_flops);
         json.key("rawBytesAccessedArray").begin_array();
         for rate in rates {
             json.double(gibi_to_giga(rate) * ns);
         }
         json.end_array();
         json.key("occurrences").int(cost.occurrences);
-        json.key("avgTimePs")
-            .double(safe_div(time_ps, f64::from(cost.occurrences)));
-        json.key("bf16Flops")
-            .double(cost.flops)
-            .key("uncappedFlops")
-            .double(utilization * share);
-        json.key("normalizedTimePs")
-            .double(cost.normalized_time_ps as f64)
-            .end_object();
+        json.key("avgTimePs").double(safe_div(time_ps, f64::from(cost.occurrences)));
+        json.key("bf16Flops").double(cost.flops).key("uncappedFlops").double(utilization * share);
+        json.key("normalizedTimePs").double(cost.normalized_time_ps as f64).end_object();
     }
 }
 

@@ -175,19 +175,13 @@ mod tests {
             r#"'{"xprof_metadata":{"k":1}}'"#,
             r#"{"xprof_metadata":"{\"k\": 1}"}"#,
         ] {
-            check(
-                &format!(r#", frontend_attributes={{a="b",kernel_metadata={value},c="d"}}, x={{}}"#),
-                r#"{"k":1}"#,
-            );
+            check(&format!(r#", frontend_attributes={{a="b",kernel_metadata={value},c="d"}}, x={{}}"#), r#"{"k":1}"#);
         }
         check(
             r#", frontend_attributes={kernel_metadata={"xprof_metadata":{"b":1.50,"a":[1, 2,"x}y"],"e":1e3}}}"#,
             r#"{"a":[1,2,"x}y"],"b":1.5,"e":1000.0}"#,
         );
-        check(
-            r#", frontend_attributes={kernel_metadata={"xprof_metadata":null}}"#,
-            "null",
-        );
+        check(r#", frontend_attributes={kernel_metadata={"xprof_metadata":null}}"#, "null");
     }
 
     #[test]
@@ -204,9 +198,6 @@ mod tests {
         ] {
             check(attributes, "");
         }
-        assert_eq!(
-            kernel_metadata("%x = garbage, frontend_attributes={kernel_metadata={\"xprof_metadata\":1}}"),
-            ""
-        );
+        assert_eq!(kernel_metadata("%x = garbage, frontend_attributes={kernel_metadata={\"xprof_metadata\":1}}"), "");
     }
 }

@@ -88,16 +88,9 @@ impl Tool for OpProfile {
 
     fn render(run: &RunStats, group_by: &GroupBy, out: &mut Answer) -> Result<()> {
         let device = run.device_ops();
-        let trees = [
-            (Idle::Include, device.total_time_ps),
-            (Idle::Exclude, device.total_op_time_ps),
-        ]
-        .map(|(idle, total_ps)| {
-            (
-                Tree::build(run, *group_by, idle, total_ps),
-                Scale::new(run.perf_env(), total_ps),
-            )
-        });
+        let trees = [(Idle::Include, device.total_time_ps), (Idle::Exclude, device.total_op_time_ps)].map(
+            |(idle, total_ps)| (Tree::build(run, *group_by, idle, total_ps), Scale::new(run.perf_env(), total_ps)),
+        );
         let [with_idle, without_idle] = group_by.fields();
         let mut json = JsonWriter::new(out.buffer(), Dialect::Proto);
         let write_tree = |json: &mut JsonWriter<'_>, field, (tree, scale): &(Tree<'_>, Scale<'_>)| {
@@ -110,16 +103,12 @@ impl Tool for OpProfile {
         if !device_type_goes_first {
             write_tree(&mut json, with_idle, &trees[0]);
         }
-        json.key("deviceType")
-            .string(hardware(run.run_environment()).as_str_name());
+        json.key("deviceType").string(hardware(run.run_environment()).as_str_name());
         if device_type_goes_first {
             write_tree(&mut json, with_idle, &trees[0]);
         }
         write_tree(&mut json, without_idle, &trees[1]);
-        let multiplier = safe_div(
-            device.normalized_total_op_time_ps as f64,
-            device.total_op_time_ps as f64,
-        );
+        let multiplier = safe_div(device.normalized_total_op_time_ps as f64, device.total_op_time_ps as f64);
         json.key("aggDvfsTimeScaleMultiplier").double(multiplier);
         json.end_object();
         Ok(())
@@ -148,17 +137,8 @@ mod tests {
     }
 
     fn answer(ops: Vec<OpMetrics>, group_by: GroupBy) -> Value {
-        let total_op_time_ps = ops
-            .iter()
-            .filter(|op| op.category != "IDLE")
-            .map(|op| op.self_time_ps)
-            .sum();
-        let device = OpMetricsDb {
-            metrics_db: ops,
-            total_time_ps: 100,
-            total_op_time_ps,
-            ..OpMetricsDb::default()
-        };
+        let total_op_time_ps = ops.iter().filter(|op| op.category != "IDLE").map(|op| op.self_time_ps).sum();
+        let device = OpMetricsDb { metrics_db: ops, total_time_ps: 100, total_op_time_ps, ..OpMetricsDb::default() };
         let run = run_of(OpStats {
             device_op_metrics_db: Some(device),
             program_id_to_name_map: [(8, "jit_f".to_owned())].into(),
@@ -172,16 +152,8 @@ mod tests {
     /// The tree as one line: name, time, then the children in parentheses.
     fn outline(node: &Value) -> String {
         let children: Vec<String> = node["children"].as_array().unwrap().iter().map(outline).collect();
-        let children = if children.is_empty() {
-            String::new()
-        } else {
-            format!("({})", children.join(" "))
-        };
-        format!(
-            "{}:{}{children}",
-            node["name"].as_str().unwrap(),
-            node["metrics"]["rawTime"]
-        )
+        let children = if children.is_empty() { String::new() } else { format!("({})", children.join(" ")) };
+        format!("{}:{}{children}", node["name"].as_str().unwrap(), node["metrics"]["rawTime"])
     }
 
     fn check(ops: Vec<OpMetrics>, group_by: GroupBy, expected: &str) {
@@ -191,23 +163,9 @@ mod tests {
 
     #[test]
     fn groups_ops() {
-        let ops = || {
-            vec![
-                op("add.1", "fusion", 10),
-                op("copy", "copy", 5),
-                op("region.2", "copy", 5),
-            ]
-        };
-        check(
-            ops(),
-            GroupBy::Program,
-            "by_program:100(jit_f(8):15(fusion:10(add.1:10) copy:5(copy:5)))",
-        );
-        check(
-            ops(),
-            GroupBy::Category,
-            "by_category:100(fusion:10(add.1:10) copy:5(copy:5))",
-        );
+        let ops = || vec![op("add.1", "fusion", 10), op("copy", "copy", 5), op("region.2", "copy", 5)];
+        check(ops(), GroupBy::Program, "by_program:100(jit_f(8):15(fusion:10(add.1:10) copy:5(copy:5)))");
+        check(ops(), GroupBy::Category, "by_category:100(fusion:10(add.1:10) copy:5(copy:5))");
         check(
             ops(),
             GroupBy::Provenance,

@@ -67,12 +67,7 @@ struct Builder<'a> {
 impl<'a> Tree<'a> {
     /// The tree of all ops. The root's time is that of the whole profile.
     pub fn build(run: &'a RunStats, group_by: GroupBy, idle: Idle, total_ps: u64) -> Self {
-        let mut builder = Builder {
-            nodes: Vec::new(),
-            index: HashMap::new(),
-            run,
-            group_by,
-        };
+        let mut builder = Builder { nodes: Vec::new(), index: HashMap::new(), run, group_by };
         builder.push(None, group_by.root_name().into(), None);
         for op in &run.device_ops().metrics_db {
             // parity: whatever begins like this is taken for the body of a loop or a reduction.
@@ -99,11 +94,7 @@ impl<'a> Tree<'a> {
             let by_flops = node.op.is_some_and(is_fusion);
             let key = |child: &usize| {
                 let cost = &self.nodes[*child].cost;
-                if by_flops {
-                    cost.model_flops
-                } else {
-                    cost.time_ps as f64
-                }
+                if by_flops { cost.model_flops } else { cost.time_ps as f64 }
             };
             let limit = if node.cuts_children { MAX_CHILDREN } else { n_children };
             let keys: Vec<f64> = node.children.iter().map(key).collect();
@@ -150,14 +141,8 @@ impl<'a> Builder<'a> {
         }
         let cuts = self.group_by != GroupBy::Provenance;
         let is_scoped = self.group_by == GroupBy::Provenance && !op.provenance.is_empty();
-        let category = self.child(parent, Key::Category(&op.category, is_scoped), || {
-            op.category.as_str().into()
-        });
-        let group_name = if op.deduplicated_name.is_empty() {
-            &op.name
-        } else {
-            &op.deduplicated_name
-        };
+        let category = self.child(parent, Key::Category(&op.category, is_scoped), || op.category.as_str().into());
+        let group_name = if op.deduplicated_name.is_empty() { &op.name } else { &op.deduplicated_name };
         let group = self.child(category, Key::Duplicates(group_name), || group_name.as_str().into());
         for idx in [category, group] {
             self.nodes[idx].cost.add(op);
@@ -168,11 +153,7 @@ impl<'a> Builder<'a> {
 
     fn program(&mut self, id: u64) -> usize {
         let names = &self.run.op_stats().program_id_to_name_map;
-        let name = || {
-            names
-                .get(&id)
-                .map_or("main".into(), |name| format!("{name}({id})").into())
-        };
+        let name = || names.get(&id).map_or("main".into(), |name| format!("{name}({id})").into());
         self.child(ROOT, Key::Program(id), name)
     }
 
@@ -206,39 +187,21 @@ impl<'a> Builder<'a> {
             self.nodes[parent].children.push(idx);
         }
         let (cost, children) = (Cost::default(), Vec::new());
-        self.nodes.push(Node {
-            name,
-            cost,
-            op,
-            children,
-            n_children: 0,
-            cuts_children: false,
-        });
+        self.nodes.push(Node { name, cost, op, children, n_children: 0, cuts_children: false });
         idx
     }
 }
 
 fn has_sparse_core_children(op: &OpMetrics) -> bool {
-    let children: &[OpMetrics] = op
-        .children
-        .as_ref()
-        .map_or(&[], |OpMetricsDb { metrics_db, .. }| metrics_db);
-    children
-        .iter()
-        .any(|child| child.core_type() == TpuCoreType::SparseCore)
+    let children: &[OpMetrics] = op.children.as_ref().map_or(&[], |OpMetricsDb { metrics_db, .. }| metrics_db);
+    children.iter().any(|child| child.core_type() == TpuCoreType::SparseCore)
 }
 
 /// The parts of a framework op's name between slashes; of the last part, what stands before its type.
 fn scopes(provenance: &str) -> impl Iterator<Item = &str> {
     let parts = provenance.split('/').filter(|part| !part.is_empty());
     let n_parts = parts.clone().count();
-    parts.enumerate().map(move |(i, part)| {
-        if i + 1 == n_parts {
-            part.split(':').next().unwrap_or(part)
-        } else {
-            part
-        }
-    })
+    parts.enumerate().map(move |(i, part)| if i + 1 == n_parts { part.split(':').next().unwrap_or(part) } else { part })
 }
 
 #[cfg(test)]

@@ -32,13 +32,8 @@ pub fn table(run: &RunStats, hardware: HardwareType, pipeline: &InputPipeline) -
         cumulative += share;
         let flop_rate = safe_div(op.flops_v2, ps_to_ns(op.time_ps));
         let (is_eligible, is_used) = kernels.get(op.name.as_str()).copied().unwrap_or_default();
-        let mut cells: Vec<Cell> = vec![
-            share.into(),
-            cumulative.into(),
-            op.category.clone().into(),
-            op.name.clone().into(),
-            flop_rate.into(),
-        ];
+        let mut cells: Vec<Cell> =
+            vec![share.into(), cumulative.into(), op.category.clone().into(), op.name.clone().into(), flop_rate.into()];
         if is_gpu {
             cells.extend([is_eligible.into(), is_used.into()]);
         }
@@ -120,14 +115,8 @@ fn set_precision_properties(table: &mut DataTable, device: &OpMetricsDb) {
     let precision = device.precision_stats.unwrap_or_default();
     let (half, full) = (precision.compute_16bit_ps, precision.compute_32bit_ps);
     let total = half.wrapping_add(full) as f64;
-    table.property(
-        "device_compute_16bit_percent",
-        percent_text(100.0 * safe_div(half as f64, total)),
-    );
-    table.property(
-        "device_compute_32bit_percent",
-        percent_text(100.0 * safe_div(full as f64, total)),
-    );
+    table.property("device_compute_16bit_percent", percent_text(100.0 * safe_div(half as f64, total)));
+    table.property("device_compute_32bit_percent", percent_text(100.0 * safe_div(full as f64, total)));
 }
 
 fn set_idle_properties(table: &mut DataTable, run: &RunStats, is_tpu: bool) {
@@ -154,11 +143,7 @@ fn set_step_properties(table: &mut DataTable, pipeline: &InputPipeline) {
             table.property(name, fixed(value, decimals));
         }
     };
-    set(
-        "active_steptime_ms_average",
-        average(steps, |s| s.active_step_time_ms),
-        2,
-    );
+    set("active_steptime_ms_average", average(steps, |s| s.active_step_time_ms), 2);
     set("tc_active_ms_average", average(steps, |s| s.tc_active_time_ms), 2);
     set("sc_active_ms_average", average(steps, |s| s.sc_active_time_ms), 2);
     let sc_step_time = average(steps, |s| s.sc_step_time_ms);
@@ -183,20 +168,11 @@ mod tests {
     use xprof_proto::tensorflow::profiler::{KernelStatsDb, OpStats, RunEnvironment};
 
     fn check(device_type: &str, op_stats: OpStats, csv: &str, properties: &[(&str, &str)]) {
-        let run_environment = Some(RunEnvironment {
-            device_type: device_type.into(),
-            ..RunEnvironment::default()
-        });
-        let run = run_of(OpStats {
-            run_environment,
-            ..op_stats
-        });
+        let run_environment = Some(RunEnvironment { device_type: device_type.into(), ..RunEnvironment::default() });
+        let run = run_of(OpStats { run_environment, ..op_stats });
         let hardware = hardware(run.run_environment());
         let table = table(&run, hardware, &analyze(&run));
-        assert_eq!(
-            crate::answer::csv::write(&table).split_once('\n').map(|(_, rows)| rows),
-            Some(csv)
-        );
+        assert_eq!(crate::answer::csv::write(&table).split_once('\n').map(|(_, rows)| rows), Some(csv));
         for (name, value) in properties {
             assert_eq!(table.properties().get(*name).map(AsRef::as_ref), Some(*value), "{name}");
         }
@@ -230,9 +206,7 @@ mod tests {
         };
         let stats = OpStats {
             device_op_metrics_db: Some(device),
-            kernel_stats_db: Some(KernelStatsDb {
-                reports: vec![kernel(false, false), kernel(true, true)],
-            }),
+            kernel_stats_db: Some(KernelStatsDb { reports: vec![kernel(false, false), kernel(true, true)] }),
             ..OpStats::default()
         };
         check(
@@ -240,10 +214,7 @@ mod tests {
             stats.clone(),
             "\"0.75\",\"0.75\",\"Unknown\",\"b\",\"666.6666666666666\",\"False\",\"False\"\n\
              \"0.25\",\"1.0\",\"Unknown\",\"a\",\"2000.0\",\"True\",\"True\"\n",
-            &[
-                ("device_compute_16bit_percent", "0.0%"),
-                ("device_tf_op_percent", "100.0%"),
-            ],
+            &[("device_compute_16bit_percent", "0.0%"), ("device_tf_op_percent", "100.0%")],
         );
         check(
             "TPU v5",

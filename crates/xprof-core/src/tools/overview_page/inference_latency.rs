@@ -25,12 +25,7 @@ impl Latency {
         let total = ps_to_us(request.end_ps.saturating_sub(request.start_ps));
         let device = ps_to_us(request.device_time_ps);
         let communication = ps_to_us(request.read_from_device_ps.wrapping_add(request.write_to_device_ps));
-        Self {
-            host: total - device - communication,
-            device,
-            communication,
-            total,
-        }
+        Self { host: total - device - communication, device, communication, total }
     }
 
     fn mean(latencies: &[Self]) -> Self {
@@ -54,11 +49,7 @@ pub fn table(run: &RunStats) -> DataTable {
     table.column("percentile", ColumnType::String, "percentile");
     table.column("hostTimeMs", ColumnType::Number, "Host time (in ms)");
     table.column("deviceTimeMs", ColumnType::Number, "Device time (in ms)");
-    table.column(
-        "communicationTimeMs",
-        ColumnType::Number,
-        "Host-device communication time (in ms)",
-    );
+    table.column("communicationTimeMs", ColumnType::Number, "Host-device communication time (in ms)");
     table.column("totalTimeMs", ColumnType::Number, "Total latency (in ms)");
     if run.run_environment().is_training || run.inference_requests().is_empty() {
         return table;
@@ -86,19 +77,12 @@ mod tests {
 
     fn check(requests: Vec<InferenceRequest>, is_training: bool, csv: &str) {
         let table = table(&run_with_requests(requests, is_training));
-        assert_eq!(
-            crate::answer::csv::write(&table).split_once('\n').map(|(_, rows)| rows),
-            Some(csv)
-        );
+        assert_eq!(crate::answer::csv::write(&table).split_once('\n').map(|(_, rows)| rows), Some(csv));
     }
 
     #[test]
     fn shows_mean_and_percentiles() {
-        let request = |ms: u64| InferenceRequest {
-            start_ps: 7,
-            end_ps: 7 + ms * 1_000_000_000,
-            ..Default::default()
-        };
+        let request = |ms: u64| InferenceRequest { start_ps: 7, end_ps: 7 + ms * 1_000_000_000, ..Default::default() };
         let requests: Vec<_> = (1..=10).rev().map(request).collect();
         check(requests.clone(), true, "");
         check(Vec::new(), false, "");

@@ -83,11 +83,7 @@ fn messages(run: &RunStats) -> Messages {
     }
     let mut warnings = reported.warnings;
     warnings.extend(step_diagnostics::step_warnings(run));
-    Messages {
-        errors,
-        warnings,
-        infos: Vec::new(),
-    }
+    Messages { errors, warnings, infos: Vec::new() }
 }
 
 #[cfg(test)]
@@ -111,10 +107,7 @@ mod tests {
     fn reports_errors_and_warnings() {
         let check = |device_type: &str, errors: &[&str], expected: &[&str]| {
             let run = run_of(OpStats {
-                run_environment: Some(RunEnvironment {
-                    device_type: device_type.into(),
-                    ..Default::default()
-                }),
+                run_environment: Some(RunEnvironment { device_type: device_type.into(), ..Default::default() }),
                 diagnostics: Some(Diagnostics {
                     errors: errors.iter().map(|e| (*e).to_owned()).collect(),
                     warnings: vec!["w".into()],

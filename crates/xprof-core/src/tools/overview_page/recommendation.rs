@@ -23,22 +23,15 @@ pub fn table(run: &RunStats, hardware: HardwareType, pipeline: &InputPipeline) -
     table.column("link", ColumnType::String, "link");
     table.column("description", ColumnType::String, "description");
     let name = hardware.as_str_name();
-    let (tool, line) = if hardware == HardwareType::Tpu {
-        ("op_profile", "TPU core")
-    } else {
-        ("framework_op_stats", name)
-    };
+    let (tool, line) =
+        if hardware == HardwareType::Tpu { ("op_profile", "TPU core") } else { ("framework_op_stats", name) };
     let trace_viewer =
         |place: &str| format!("trace_viewer (look at the activities on the timeline of each {place} the trace view)");
     let guide = |page: &str, text: &str| {
         format!("<a href=\"https://www.tensorflow.org/guide/{page}\" target=\"_blank\">{text}</a>")
     };
     for (tip_type, link, description) in [
-        (
-            "faq",
-            "Refer to the TF2 Profiler FAQ".to_owned(),
-            "Tool troubleshooting / FAQ",
-        ),
+        ("faq", "Refer to the TF2 Profiler FAQ".to_owned(), "Tool troubleshooting / FAQ"),
         (
             "host",
             "input_pipeline_analyzer (especially Section 3 for the breakdown of input operations on the Host)"
@@ -46,25 +39,10 @@ pub fn table(run: &RunStats, hardware: HardwareType, pipeline: &InputPipeline) -
             HOST,
         ),
         ("host", trace_viewer("Host Thread near the bottom of"), HOST),
-        (
-            "device",
-            format!("{tool} (identify the time-consuming operations executed on the {name})"),
-            DEVICE,
-        ),
+        ("device", format!("{tool} (identify the time-consuming operations executed on the {name})"), DEVICE),
         ("device", trace_viewer(&format!("{line} in")), DEVICE),
-        (
-            "doc",
-            guide(
-                "data_performance_analysis",
-                "Analyze tf.data performance with the TF Profiler",
-            ),
-            OTHER,
-        ),
-        (
-            "doc",
-            guide("data_performance", "Better performance with the tf.data API"),
-            OTHER,
-        ),
+        ("doc", guide("data_performance_analysis", "Analyze tf.data performance with the TF Profiler"), OTHER),
+        ("doc", guide("data_performance", "Better performance with the tf.data API"), OTHER),
     ] {
         table.row([tip_type.into(), link.into(), description.into()]);
     }
@@ -77,13 +55,8 @@ fn set_properties(table: &mut DataTable, run: &RunStats, pipeline: &InputPipelin
     let class = bottleneck.as_ref().map_or("", |b| b.input.class);
     let statement = bottleneck.as_ref().map_or("", |b| &b.input.statement).to_owned();
     table.property("bottleneck", class).property("statement", statement);
-    let signals = bottleneck
-        .map(|b| [b.kernel_launch, b.all_other, b.device_collectives])
-        .unwrap_or_default();
-    for (stem, signal) in ["kernel_launch", "all_other", "device_collectives"]
-        .into_iter()
-        .zip(signals)
-    {
+    let signals = bottleneck.map(|b| [b.kernel_launch, b.all_other, b.device_collectives]).unwrap_or_default();
+    for (stem, signal) in ["kernel_launch", "all_other", "device_collectives"].into_iter().zip(signals) {
         table.property(format!("{stem}_bottleneck"), signal.class);
         table.property(format!("{stem}_statement"), signal.statement);
     }
@@ -122,16 +95,10 @@ mod tests {
 
     fn check(hardware: HardwareType, bits: (u64, u64), tip: &str, precision: &str) {
         let device = OpMetricsDb {
-            precision_stats: Some(PrecisionStats {
-                compute_16bit_ps: bits.0,
-                compute_32bit_ps: bits.1,
-            }),
+            precision_stats: Some(PrecisionStats { compute_16bit_ps: bits.0, compute_32bit_ps: bits.1 }),
             ..OpMetricsDb::default()
         };
-        let run = run_of(OpStats {
-            device_op_metrics_db: Some(device),
-            ..OpStats::default()
-        });
+        let run = run_of(OpStats { device_op_metrics_db: Some(device), ..OpStats::default() });
         let table = table(&run, hardware, &analyze(&run));
         let csv = crate::answer::csv::write(&table);
         assert!(csv.lines().nth(5).is_some_and(|line| line.contains(tip)), "{csv}");
@@ -141,23 +108,8 @@ mod tests {
 
     #[test]
     fn recommends_tools() {
-        check(
-            HardwareType::Tpu,
-            (0, 0),
-            "timeline of each TPU core in the trace view",
-            "",
-        );
-        check(
-            HardwareType::CpuOnly,
-            (1, 1),
-            "timeline of each CPU_ONLY in the trace view",
-            "",
-        );
-        check(
-            HardwareType::Gpu,
-            (1, 99),
-            "timeline of each GPU in the trace view",
-            "Only 1.0% of",
-        );
+        check(HardwareType::Tpu, (0, 0), "timeline of each TPU core in the trace view", "");
+        check(HardwareType::CpuOnly, (1, 1), "timeline of each CPU_ONLY in the trace view", "");
+        check(HardwareType::Gpu, (1, 99), "timeline of each GPU in the trace view", "Only 1.0% of");
     }
 }

@@ -20,14 +20,8 @@ pub fn table(environment: &RunEnvironment) -> DataTable {
             job.bns_address.clone().into(),
         ]);
     }
-    let RunEnvironment {
-        host_count,
-        task_count,
-        device_core_count,
-        replica_count,
-        num_cores_per_replica,
-        ..
-    } = *environment;
+    let RunEnvironment { host_count, task_count, device_core_count, replica_count, num_cores_per_replica, .. } =
+        *environment;
     let mut tasks = count_text(task_count);
     if host_count > 0 && task_count > 0 {
         tasks = format!("{tasks} (num tasks per host = {})", task_count / host_count);
@@ -36,12 +30,8 @@ pub fn table(environment: &RunEnvironment) -> DataTable {
     if replica_count > 0 && num_cores_per_replica > 0 {
         cores = format!("{cores} (Replica count = {replica_count}, num cores per replica = {num_cores_per_replica})");
     }
-    table
-        .property("host_count", count_text(host_count))
-        .property("task_count", tasks);
-    table
-        .property("device_type", environment.device_type.clone())
-        .property("device_core_count", cores);
+    table.property("host_count", count_text(host_count)).property("task_count", tasks);
+    table.property("device_type", environment.device_type.clone()).property("device_core_count", cores);
     table.property("is_training", environment.is_training.to_string());
     table
 }
@@ -57,11 +47,7 @@ fn rfc3339(unix_ns: i64) -> String {
     let (days, second) = (seconds.div_euclid(DAY_S), seconds.rem_euclid(DAY_S));
     let (year, month, day) = civil_date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let fraction = if ns == 0 {
-        String::new()
-    } else {
-        format!(".{ns:09}").trim_end_matches('0').to_owned()
-    };
+    let fraction = if ns == 0 { String::new() } else { format!(".{ns:09}").trim_end_matches('0').to_owned() };
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}+00:00")
 }
 
@@ -73,11 +59,7 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day_of_year = day - (365 * year + year / 4 - year / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     (era * 400 + year + i64::from(month <= 2), month, day)
 }
@@ -104,10 +86,7 @@ mod tests {
         let check = |environment: RunEnvironment, tasks: &str, cores: &str| {
             let table = table(&environment);
             assert_eq!(
-                (
-                    table.properties()["task_count"].as_ref(),
-                    table.properties()["device_core_count"].as_ref()
-                ),
+                (table.properties()["task_count"].as_ref(), table.properties()["device_core_count"].as_ref()),
                 (tasks, cores)
             );
         };
@@ -119,11 +98,7 @@ mod tests {
             num_cores_per_replica: 2,
             ..RunEnvironment::default()
         };
-        check(
-            counts(2, 4, 8, 4),
-            "4 (num tasks per host = 2)",
-            "8 (Replica count = 4, num cores per replica = 2)",
-        );
+        check(counts(2, 4, 8, 4), "4 (num tasks per host = 2)", "8 (Replica count = 4, num cores per replica = 2)");
         check(counts(0, 4, -1, 0), "4", "unknown");
     }
 }

@@ -58,10 +58,7 @@ pub fn visible_name<'a>(event: &Event<'a>) -> Cow<'a, str> {
 /// The name that a step gives to an event, if any.
 #[inline]
 pub fn step_name<'a>(event: &Event<'a>) -> Option<Cow<'a, str>> {
-    event
-        .stat(StatKind::StepName)
-        .map(StatValue::text)
-        .filter(|name| !name.is_empty())
+    event.stat(StatKind::StepName).map(StatValue::text).filter(|name| !name.is_empty())
 }
 
 /// The name under which the plain tool shows an event. parity: there even an empty name of a step counts.
@@ -88,14 +85,11 @@ fn truncate(name: &str) -> Cow<'_, str> {
 /// The stats of an event that are shown, those of its metadata first. Duplicates stay.
 pub fn shown_stats<'a>(event: &Event<'a>, with_bytes: bool) -> impl Iterator<Item = Stat<'a>> + 'a {
     let plane = event.plane;
-    plane
-        .metadata_stats(event.metadata())
-        .chain(event.stats())
-        .filter(move |stat| match stat.value {
-            StatValue::None => false,
-            StatValue::Bytes(_) => with_bytes && !is_internal_stat(stat),
-            _ => !is_internal_stat(stat),
-        })
+    plane.metadata_stats(event.metadata()).chain(event.stats()).filter(move |stat| match stat.value {
+        StatValue::None => false,
+        StatValue::Bytes(_) => with_bytes && !is_internal_stat(stat),
+        _ => !is_internal_stat(stat),
+    })
 }
 
 /// Whether the timeline shows a stat in another way than as an argument.

@@ -60,9 +60,9 @@ impl Tool for StreamingTraceViewer {
     /// on all of them.
     fn reduce(parts: Vec<HostPart<Window>>, options: &Options, _diag: &mut Diag) -> Result<Self::Whole> {
         match &options.query {
-            options::Query::Details(query) if parts.iter().all(|part| part.artifact.not_found) => Err(Error::NotFound(
-                format!("Event not found: {:?} at {} ps", query.name, query.begin_ps),
-            )),
+            options::Query::Details(query) if parts.iter().all(|part| part.artifact.not_found) => {
+                Err(Error::NotFound(format!("Event not found: {:?} at {} ps", query.name, query.begin_ps)))
+            }
             _ => Ok(parts),
         }
     }

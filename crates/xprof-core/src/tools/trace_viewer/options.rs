@@ -87,17 +87,9 @@ impl Options {
         let serial = count(params, "unique_id", 0)?;
         let query = if let Some(name) = params.non_empty("event_name") {
             let (begin_ps, duration_ps) = (nearest_ps(window.start_ms), nearest_ps(duration_ms));
-            Query::Details(DetailsQuery {
-                name: name.into(),
-                begin_ps,
-                duration_ps,
-                serial,
-            })
+            Query::Details(DetailsQuery { name: name.into(), begin_ps, duration_ps, serial })
         } else if let Some(prefix) = params.non_empty("search_prefix") {
-            Query::Search {
-                prefix: prefix.into(),
-                with_args: params.is_true("search_metadata"),
-            }
+            Query::Search { prefix: prefix.into(), with_args: params.is_true("search_metadata") }
         } else {
             Query::Window(window)
         };
@@ -115,11 +107,7 @@ fn time(params: &Params, name: &str) -> Result<f64> {
     match params.get(name) {
         None => Ok(0.0),
         Some(text) => number(text).ok_or_else(|| {
-            Error::invalid(
-                name,
-                text,
-                "wrong arguments: it must be a number of milliseconds, such as 12.5",
-            )
+            Error::invalid(name, text, "wrong arguments: it must be a number of milliseconds, such as 12.5")
         }),
     }
 }
@@ -209,12 +197,7 @@ mod tests {
             ),
         );
         check(
-            &[
-                ("event_name", ""),
-                ("search_prefix", "p"),
-                ("full_dma", "TRUE"),
-                ("search_metadata", "true"),
-            ],
+            &[("event_name", ""), ("search_prefix", "p"), ("full_dma", "TRUE"), ("search_metadata", "true")],
             Ok("Options { query: Search { prefix: \"p\", with_args: true }, full_dma: true, binary: false }"),
         );
     }

@@ -106,15 +106,9 @@ impl Thread {
     pub fn admit(&mut self, slice: Slice, resolution_ps: u64, decisions: &mut Decisions) -> bool {
         let end_ps = slice.end_ps();
         let mut ok = slice.duration_ps >= resolution_ps
-            || self
-                .ends
-                .gap(slice.begin_ps)
-                .is_none_or(|gap_ps| gap_ps >= resolution_ps);
+            || self.ends.gap(slice.begin_ps).is_none_or(|gap_ps| gap_ps >= resolution_ps);
         if let Some(flow) = slice.flow {
-            let far = || {
-                self.last_arrow_ps
-                    .is_none_or(|last| end_ps.wrapping_sub(last) >= resolution_ps)
-            };
+            let far = || self.last_arrow_ps.is_none_or(|last| end_ps.wrapping_sub(last) >= resolution_ps);
             let decision = *decisions.0.entry(flow.id()).or_insert_with(|| ok || far());
             ok |= decision;
             if flow.direction() == DIRECTION_IN {
@@ -128,20 +122,6 @@ impl Thread {
             self.ends.push(slice.begin_ps, end_ps);
         }
         ok
-    }
-
-    /// Takes a slice that a coarser filter admitted. Levels have a faster way; their tests compare it with this one.
-    #[cfg(test)]
-    pub fn force(&mut self, slice: Slice, decisions: &mut Decisions) {
-        if let Some(flow) = slice.flow {
-            if flow.direction() == DIRECTION_IN {
-                decisions.0.remove(&flow.id());
-            } else {
-                decisions.0.entry(flow.id()).or_insert(true);
-            }
-            self.last_arrow_ps = Some(slice.end_ps());
-        }
-        self.ends.push(slice.begin_ps, slice.end_ps());
     }
 }
 

@@ -48,10 +48,7 @@ fn trace_events<'a>(
 ) -> Result<()> {
     let planes = shown_planes(prepared);
     processes(prepared, timeline, &planes, out);
-    let flows = planes
-        .iter()
-        .map(|p| PlaneFlows::new(prepared, &prepared.space.planes[p.plane]))
-        .collect::<Vec<_>>();
+    let flows = planes.iter().map(|p| PlaneFlows::new(prepared, &prepared.space.planes[p.plane])).collect::<Vec<_>>();
     let mut args = Args::default();
     let mut write = |plane: usize, line: ShownLine<'a>, idx: usize| {
         if let Some(event) = line.line.event(line.plane, idx) {
@@ -59,9 +56,7 @@ fn trace_events<'a>(
         }
     };
     if let Some(events) = capped(prepared, timeline, &planes, max_events, diag)? {
-        events
-            .into_iter()
-            .for_each(|(plane, line, idx)| write(plane, line, idx));
+        events.into_iter().for_each(|(plane, line, idx)| write(plane, line, idx));
         return Ok(());
     }
     for (i, plane) in planes.iter().enumerate() {
@@ -80,30 +75,12 @@ fn trace_events<'a>(
 fn shown_planes(prepared: &Prepared) -> Vec<ShownPlane> {
     let planes = &prepared.space.planes;
     let host = planes.iter().position(|p| p.name == plane_names::HOST_CPU);
-    let mut shown: Vec<ShownPlane> = host
-        .map(|plane| ShownPlane { plane, pid: HOST_ID })
-        .into_iter()
-        .collect();
-    let of_kind = |prefix: &&str| {
-        (0..planes.len())
-            .filter(|&i| planes[i].name.starts_with(prefix))
-            .collect::<Vec<_>>()
-    };
-    let kinds = [
-        plane_names::GPU_PREFIX,
-        plane_names::TPU_PREFIX,
-        plane_names::CUSTOM_PREFIX,
-    ];
-    let devices = kinds
-        .iter()
-        .map(of_kind)
-        .find(|planes| !planes.is_empty())
-        .unwrap_or_default();
+    let mut shown: Vec<ShownPlane> = host.map(|plane| ShownPlane { plane, pid: HOST_ID }).into_iter().collect();
+    let of_kind = |prefix: &&str| (0..planes.len()).filter(|&i| planes[i].name.starts_with(prefix)).collect::<Vec<_>>();
+    let kinds = [plane_names::GPU_PREFIX, plane_names::TPU_PREFIX, plane_names::CUSTOM_PREFIX];
+    let devices = kinds.iter().map(of_kind).find(|planes| !planes.is_empty()).unwrap_or_default();
     // parity: unlike in the streaming tool, an id may be anything.
-    shown.extend(devices.into_iter().map(|plane| ShownPlane {
-        plane,
-        pid: (planes[plane].id as u32).wrapping_add(1),
-    }));
+    shown.extend(devices.into_iter().map(|plane| ShownPlane { plane, pid: (planes[plane].id as u32).wrapping_add(1) }));
     shown
 }
 
@@ -132,11 +109,8 @@ fn capped<'a>(
     max_events: usize,
     diag: &mut Diag,
 ) -> Result<Option<Vec<(usize, ShownLine<'a>, usize)>>> {
-    let n_events: usize = planes
-        .iter()
-        .flat_map(|p| event_lines(prepared, timeline, p))
-        .map(|line| line.line.events.len())
-        .sum();
+    let n_events: usize =
+        planes.iter().flat_map(|p| event_lines(prepared, timeline, p)).map(|line| line.line.events.len()).sum();
     if n_events <= max_events {
         return Ok(None);
     }
@@ -158,15 +132,10 @@ fn capped<'a>(
 /// Names of processes and threads.
 fn processes(prepared: &Prepared, timeline: &TimelineLines, planes: &[ShownPlane], out: &mut Vec<u8>) {
     let mut processes: BTreeMap<u32, (&str, BTreeMap<u32, &str>)> = BTreeMap::new();
-    for plane in planes
-        .iter()
-        .filter(|p| !prepared.space.planes[p.plane].name.is_empty())
-    {
+    for plane in planes.iter().filter(|p| !prepared.space.planes[p.plane].name.is_empty()) {
         let process = processes.entry(plane.pid).or_default();
         process.0 = &prepared.space.planes[plane.plane].name;
-        process
-            .1
-            .extend(lines(prepared, timeline, plane).map(|line| (line.id as u32, &**line.name())));
+        process.1.extend(lines(prepared, timeline, plane).map(|line| (line.id as u32, &**line.name())));
     }
     for (pid, (name, threads)) in processes {
         metadata(out, "process", name, pid, pid, None);
@@ -183,10 +152,7 @@ fn metadata(out: &mut Vec<u8>, what: &str, name: &str, sort_index: u32, pid: u32
         out.extend_from_slice(b"{\"args\": {\"name\": ");
         write_string(out, name);
         // Writing to a vector cannot fail.
-        let _ = writeln!(
-            out,
-            "}}, \"name\": \"{what}_name\", \"ph\": \"M\", \"pid\": {pid}{tid}}},"
-        );
+        let _ = writeln!(out, "}}, \"name\": \"{what}_name\", \"ph\": \"M\", \"pid\": {pid}{tid}}},");
     }
     let _ = writeln!(
         out,
@@ -249,8 +215,7 @@ impl<'a> Args<'a> {
         let metadata = event.metadata();
         if !metadata.display_name.is_empty() {
             // parity: unlike in the streaming tool, it is not cut.
-            self.args
-                .push((Cow::Borrowed("long_name"), Cow::Borrowed(&*metadata.name)));
+            self.args.push((Cow::Borrowed("long_name"), Cow::Borrowed(&*metadata.name)));
         }
         for stat in facts::shown_stats(event, true) {
             let value = match stat.value {

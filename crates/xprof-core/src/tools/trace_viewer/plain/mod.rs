@@ -63,9 +63,7 @@ impl Tool for TraceViewer {
     // === options ===
 
     fn options(params: &Params) -> Result<PlainOptions> {
-        Ok(PlainOptions {
-            binary: params.get("format") == Some("pb"),
-        })
+        Ok(PlainOptions { binary: params.get("format") == Some("pb") })
     }
 
     // === map ===
@@ -87,9 +85,7 @@ impl Tool for TraceViewer {
             [part] => Ok(part.artifact.body.clone()),
             _ => {
                 let n = parts.len();
-                Err(Error::Unsupported(format!(
-                    "Trace events tool expects only 1 XSpace path but gets {n}"
-                )))
+                Err(Error::Unsupported(format!("Trace events tool expects only 1 XSpace path but gets {n}")))
             }
         }
     }

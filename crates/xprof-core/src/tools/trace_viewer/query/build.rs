@@ -25,23 +25,15 @@ const CHECK_EVERY: usize = 1 << 16;
 /// The window that holds the selected events, with the processes of the whole trace.
 pub fn window(scope: &Scope<'_>, selected: &[SelectedRow], with_args: bool, diag: &Diag) -> Result<Window> {
     let store = scope.store;
-    let mut builder = Builder {
-        scope,
-        texts: Texts::default(),
-        names: Names::new(scope.lines),
-        frames: BTreeSet::new(),
-    };
+    let mut builder =
+        Builder { scope, texts: Texts::default(), names: Names::new(scope.lines), frames: BTreeSet::new() };
     let mut processes = Vec::with_capacity(store.devices.len());
     for device in &store.devices {
         processes.push(Process {
             device_id: device.id,
             name: builder.texts.add(format!("{} {}", scope.prepared.host, device.name)),
             is_tpu: device.is_tpu(),
-            threads: device
-                .threads
-                .iter()
-                .map(|(&id, name)| (id, builder.texts.share(name)))
-                .collect(),
+            threads: device.threads.iter().map(|(&id, name)| (id, builder.texts.share(name))).collect(),
         });
     }
     let mut rows = Vec::with_capacity(selected.len());
@@ -97,15 +89,9 @@ impl Builder<'_> {
             for (j, &position) in chunk.iter().enumerate() {
                 let (line_idx, idx) = track.locate(position);
                 let line = &self.scope.lines[line_idx as usize];
-                let event = Event {
-                    plane: line.plane,
-                    line: line.line,
-                    idx: idx as usize,
-                };
+                let event = Event { plane: line.plane, line: line.line, idx: idx as usize };
                 if is_thread {
-                    events
-                        .names
-                        .push(self.names.of(&mut self.texts, line_idx, line, &event));
+                    events.names.push(self.names.of(&mut self.texts, line_idx, line, &event));
                 }
                 if !is_counter {
                     push_group(&mut events, i * CHECK_EVERY + j, group_of(line, &event));
@@ -115,11 +101,7 @@ impl Builder<'_> {
                 }
             }
         }
-        Ok(Row {
-            process: track.device,
-            kind,
-            events,
-        })
+        Ok(Row { process: track.device, kind, events })
     }
 
     /// Begins, durations, ranks and flows: what the store knows without looking at the trace.
@@ -129,9 +111,7 @@ impl Builder<'_> {
         events.begin_ps = positions.iter().map(|&p| times.begin_ps(p as usize)).collect();
         if !track.flows.is_empty() {
             let with_idx = positions.iter().enumerate();
-            events.flows = with_idx
-                .filter_map(|(idx, &p)| track.flow(p).map(|flow| (idx as u32, flow)))
-                .collect();
+            events.flows = with_idx.filter_map(|(idx, &p)| track.flow(p).map(|flow| (idx as u32, flow))).collect();
         }
         if has_durations {
             events.duration_ps = positions.iter().map(|&p| times.at(p as usize).1).collect();
@@ -144,11 +124,8 @@ impl Builder<'_> {
 
     /// A row of asynchronous events that each have a name of their own.
     fn shared_row(&mut self, events: &[(u32, u32)], with_args: bool) -> Result<Row> {
-        let mut row = Row {
-            process: 0,
-            kind: RowKind::Async(self.texts.add(String::new())),
-            events: Events::default(),
-        };
+        let mut row =
+            Row { process: 0, kind: RowKind::Async(self.texts.add(String::new())), events: Events::default() };
         for (idx, &(track, position)) in events.iter().enumerate() {
             let track_idx = track as usize;
             let track = &self.scope.store.tracks[track_idx];
@@ -162,11 +139,7 @@ impl Builder<'_> {
             to.flows.extend(one.flows.first().map(|&(_, flow)| (idx as u32, flow)));
             let (line_idx, at) = track.locate(position);
             let line = &self.scope.lines[line_idx as usize];
-            let event = Event {
-                plane: line.plane,
-                line: line.line,
-                idx: at as usize,
-            };
+            let event = Event { plane: line.plane, line: line.line, idx: at as usize };
             to.names.push(self.names.of(&mut self.texts, line_idx, line, &event));
             push_group(to, idx, group_of(line, &event));
             if with_args {
@@ -270,10 +243,7 @@ impl Names {
                 *table_of_plane.entry(std::ptr::from_ref(line.plane)).or_insert(next)
             })
             .collect();
-        Self {
-            table_of_line,
-            tables: vec![Vec::new(); table_of_plane.len()],
-        }
+        Self { table_of_line, tables: vec![Vec::new(); table_of_plane.len()] }
     }
 
     /// The text that is an event's visible name.

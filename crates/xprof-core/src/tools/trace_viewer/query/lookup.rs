@@ -43,11 +43,7 @@ fn matches(scope: &Scope<'_>, track: &Track, levels: &Levels, prefix: &str, diag
     let stored = (0..N_LEVELS as u8).map(|level| levels.of(level));
     match &track.kind {
         TrackKind::Counter { name } | TrackKind::Async { name } => {
-            return Ok(if name.starts_with(prefix) {
-                stored.flatten().copied().collect()
-            } else {
-                Vec::new()
-            });
+            return Ok(if name.starts_with(prefix) { stored.flatten().copied().collect() } else { Vec::new() });
         }
         TrackKind::Thread { .. } => {}
     }
@@ -74,12 +70,7 @@ struct NameMatches<'a> {
 
 impl<'a> NameMatches<'a> {
     fn new(lines: &'a [ShownLine<'a>], prefix: &'a str) -> Self {
-        Self {
-            lines,
-            prefix,
-            line: None,
-            by_row: Vec::new(),
-        }
+        Self { lines, prefix, line: None, by_row: Vec::new() }
     }
 
     fn matches(&mut self, (line_idx, idx): (u32, u32)) -> bool {
@@ -129,10 +120,7 @@ pub fn details(scope: &Scope<'_>, query: &DetailsQuery) -> Vec<Selected> {
                 && serials.shows(position)
                 && name_is(scope, t.locate(position), &query.name)
             {
-                return vec![Selected {
-                    track,
-                    positions: vec![position],
-                }];
+                return vec![Selected { track, positions: vec![position] }];
             }
         }
     }
@@ -141,7 +129,5 @@ pub fn details(scope: &Scope<'_>, query: &DetailsQuery) -> Vec<Selected> {
 
 fn name_is(scope: &Scope<'_>, (line, idx): (u32, u32), name: &str) -> bool {
     let line = &scope.lines[line as usize];
-    line.line
-        .event(line.plane, idx as usize)
-        .is_some_and(|event| facts::visible_name(&event) == name)
+    line.line.event(line.plane, idx as usize).is_some_and(|event| facts::visible_name(&event) == name)
 }

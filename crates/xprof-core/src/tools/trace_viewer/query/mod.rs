@@ -40,15 +40,7 @@ pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result
         Query::Details(query) => lookup::details(&scope, query),
     };
     let by_level = matches!(options.query, Query::Search { .. });
-    let rows = rows::of(
-        &scope,
-        selected,
-        if by_level {
-            Some(store.levels(prepared, diag)?)
-        } else {
-            None
-        },
-    );
+    let rows = rows::of(&scope, selected, if by_level { Some(store.levels(prepared, diag)?) } else { None });
     let mut window = build::window(&scope, &rows, with_args, diag)?;
     match options.query {
         Query::Details(_) => window.not_found = rows.is_empty(),
@@ -64,12 +56,8 @@ pub fn whole(prepared: &Prepared, diag: &mut Diag) -> Result<Window> {
     let lines = &store.lines(prepared)[..];
     let scope = Scope { prepared, store, lines };
     let n_of = |track: usize| store.tracks[track].times(lines).len() as u32;
-    let selected: Vec<Selected> = (0..store.tracks.len())
-        .map(|track| Selected {
-            track,
-            positions: (0..n_of(track)).collect(),
-        })
-        .collect();
+    let selected: Vec<Selected> =
+        (0..store.tracks.len()).map(|track| Selected { track, positions: (0..n_of(track)).collect() }).collect();
     let mut window = build::window(&scope, &rows::of(&scope, selected, None), false, diag)?;
     for row in &mut window.rows {
         row.events.serials = Vec::new();
@@ -91,9 +79,7 @@ impl Scope<'_> {
         let track = &self.store.tracks[track];
         let is_tpu = self.store.devices[track.device as usize].is_tpu();
         let flows = is_tpu.then(|| track.flows.iter()).into_iter().flatten();
-        flows
-            .filter(|(_, flow)| flow.direction() == IN_AND_OUT)
-            .map(|(position, _)| position)
+        flows.filter(|(_, flow)| flow.direction() == IN_AND_OUT).map(|(position, _)| position)
     }
 }
 

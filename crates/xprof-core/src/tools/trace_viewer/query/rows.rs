@@ -47,14 +47,9 @@ fn merge(scope: &Scope<'_>, selected: &[Selected], levels: Option<&[Levels]>) ->
     }
     // Tracks are in the order that breaks ties.
     events.sort_unstable();
-    events
-        .into_iter()
-        .map(|(.., track, position)| (track, position))
-        .collect()
+    events.into_iter().map(|(.., track, position)| (track, position)).collect()
 }
 
 fn level_of(levels: &Levels, position: u32) -> u8 {
-    (0..LAST_LEVEL)
-        .find(|&level| levels.of(level).binary_search(&position).is_ok())
-        .unwrap_or(LAST_LEVEL)
+    (0..LAST_LEVEL).find(|&level| levels.of(level).binary_search(&position).is_ok()).unwrap_or(LAST_LEVEL)
 }

@@ -38,37 +38,25 @@ impl Bounds {
             (0, 0) => (min_ps, max_ps),
             (start, end) => (start.max(min_ps), end.min(max_ps)),
         };
-        let resolution = if n_events < STREAMING_THRESHOLD {
-            0
-        } else {
-            query.resolution
-        };
+        let resolution = if n_events < STREAMING_THRESHOLD { 0 } else { query.resolution };
         let length_ps = end_ps.saturating_sub(start_ps);
         Self {
             start_ps,
             end_ps: end_ps.max(start_ps),
             is_instant: end_ps <= start_ps,
-            resolution_ps: if resolution == 0 {
-                0
-            } else {
-                (length_ps as f64 / resolution as f64).round() as u64
-            },
+            resolution_ps: if resolution == 0 { 0 } else { (length_ps as f64 / resolution as f64).round() as u64 },
         }
     }
 
     /// The finest level that can hold events worth showing.
     fn last_level(&self) -> u8 {
-        (0..LAST_LEVEL)
-            .find(|&level| self.resolution_ps >= resolution_ps(level))
-            .unwrap_or(LAST_LEVEL)
+        (0..LAST_LEVEL).find(|&level| self.resolution_ps >= resolution_ps(level)).unwrap_or(LAST_LEVEL)
     }
 
     /// The first begin that is read of a level. parity: this bounds slices by their length, but asynchronous events and
     /// flows may be longer than their level says, and then they are missing from windows that begin inside them.
     fn first_begin_ps(&self, level: u8) -> u64 {
-        level
-            .checked_sub(1)
-            .map_or(0, |coarser| self.start_ps.saturating_sub(resolution_ps(coarser)))
+        level.checked_sub(1).map_or(0, |coarser| self.start_ps.saturating_sub(resolution_ps(coarser)))
     }
 
     fn overlaps(&self, begin_ps: u64, duration_ps: u64) -> bool {
@@ -87,11 +75,7 @@ pub fn select(scope: &Scope<'_>, query: &WindowQuery, full_dma: bool, diag: &Dia
     let times: Vec<Times<'_>> = store.tracks.iter().map(|t| t.times(scope.lines)).collect();
     // Without a begin inside the trace every level is read from its first event, so which level that is does not matter.
     let needs_levels = bounds.resolution_ps > 0 || bounds.start_ps != store.min_ps;
-    let levels = if needs_levels {
-        Some(store.levels(scope.prepared, diag)?)
-    } else {
-        None
-    };
+    let levels = if needs_levels { Some(store.levels(scope.prepared, diag)?) } else { None };
     let mut selected: Vec<Selected> = (0..store.tracks.len())
         .into_par_iter()
         .with_max_len(1)
@@ -139,10 +123,7 @@ fn of_levels(bounds: &Bounds, times: &Times<'_>, levels: &Levels) -> Vec<u32> {
     }
     // One ascending run per level, which this sort merges. The order of the reference among events of equal begin and
     // duration is that of a heap; ours is that of the line.
-    #[allow(
-        clippy::stable_sort_primitive,
-        reason = "a merge of ascending runs, which the stable sort finds"
-    )]
+    #[allow(clippy::stable_sort_primitive, reason = "a merge of ascending runs, which the stable sort finds")]
     positions.sort();
     positions
 }
@@ -173,15 +154,7 @@ fn thin_alone(scope: &Scope<'_>, bounds: &Bounds, times: &Times<'_>, track: usiz
             || if is_row {
                 admit_in_row(&mut row, begin_ps, bounds.resolution_ps)
             } else {
-                thread.admit(
-                    Slice {
-                        begin_ps,
-                        duration_ps,
-                        flow: None,
-                    },
-                    bounds.resolution_ps,
-                    &mut decisions,
-                )
+                thread.admit(Slice { begin_ps, duration_ps, flow: None }, bounds.resolution_ps, &mut decisions)
             }
     });
 }
@@ -222,11 +195,7 @@ fn thin_together(
             if n % CHECK_EVERY == 0 {
                 diag.check()?;
             }
-            let slice = Slice {
-                begin_ps: c.begin_ps,
-                duration_ps: c.duration_ps,
-                flow: c.flow,
-            };
+            let slice = Slice { begin_ps: c.begin_ps, duration_ps: c.duration_ps, flow: c.flow };
             let kept = c.is_dma
                 || match shared {
                     Shared::Flows => threads[c.selected as usize].admit(slice, bounds.resolution_ps, &mut decisions),
@@ -251,14 +220,7 @@ fn candidates(scope: &Scope<'_>, times: &[Times<'_>], selected: &[Selected], mem
             while flows.next_if(|(p, _)| *p < position).is_some() {}
             let flow = flows.next_if(|(p, _)| *p == position).map(|(_, flow)| flow);
             let is_dma = comes_to(&mut dma, position);
-            candidates.push(Candidate {
-                begin_ps,
-                duration_ps,
-                selected: member,
-                position,
-                flow,
-                is_dma,
-            });
+            candidates.push(Candidate { begin_ps, duration_ps, selected: member, position, flow, is_dma });
         }
     }
     // Tracks are in the order that breaks ties, and each is sorted: the sort is stable and merges them.

@@ -43,14 +43,7 @@ pub fn write(parts: &[Part], full_dma: bool, out: &mut Vec<u8>) {
     same_pid().for_each(|members| writer.rows(members));
     let n_counter_events = writer.n_counter_events;
     out.extend_from_slice(b"], \"showCounterMessage\": ");
-    write_string(
-        out,
-        if n_counter_events == MESSAGE_AT_COUNTER_EVENTS {
-            COUNTER_MESSAGE
-        } else {
-            ""
-        },
-    );
+    write_string(out, if n_counter_events == MESSAGE_AT_COUNTER_EVENTS { COUNTER_MESSAGE } else { "" });
     out.extend_from_slice(b" ,\"totalCounterEvents\":");
     write_u64(out, n_counter_events as u64);
     out.push(b'}');
@@ -63,11 +56,7 @@ fn head(parts: &[Part], full_dma: bool, n_events: usize, out: &mut Vec<u8>) {
     for (i, (name, value)) in details(parts, full_dma).enumerate() {
         out.extend_from_slice(if i == 0 { b"{\"name\":" } else { b",{\"name\":" });
         write_string(out, name);
-        out.extend_from_slice(if value {
-            b",\"value\":true}"
-        } else {
-            b",\"value\":false}"
-        });
+        out.extend_from_slice(if value { b",\"value\":true}" } else { b",\"value\":false}" });
     }
     out.extend_from_slice(b"],\"returnedEventsSize\":");
     write_u64(out, n_events as u64);
@@ -87,24 +76,12 @@ impl<'a> Frames<'a> {
     fn new(parts: &'a [Part]) -> Self {
         let mut frames = Vec::new();
         for window in parts.iter().map(|p| &*p.artifact).filter(|w| !w.not_found) {
-            let rows = window
-                .rows
-                .iter()
-                .filter(|row| !matches!(row.kind, RowKind::Counter(_)));
-            let of_args = rows
-                .flat_map(|row| &row.events.args)
-                .filter_map(|(_, value)| match value {
-                    Value::Frame(text) => Some(*text),
-                    _ => None,
-                });
-            frames.extend(
-                window
-                    .frames
-                    .iter()
-                    .copied()
-                    .chain(of_args)
-                    .map(|text| window.text(text)),
-            );
+            let rows = window.rows.iter().filter(|row| !matches!(row.kind, RowKind::Counter(_)));
+            let of_args = rows.flat_map(|row| &row.events.args).filter_map(|(_, value)| match value {
+                Value::Frame(text) => Some(*text),
+                _ => None,
+            });
+            frames.extend(window.frames.iter().copied().chain(of_args).map(|text| window.text(text)));
         }
         frames.sort_unstable();
         frames.dedup();
@@ -114,10 +91,7 @@ impl<'a> Frames<'a> {
     }
 
     fn number(&self, text: &str) -> Option<u64> {
-        self.0
-            .binary_search(&(frame_order(text), text))
-            .ok()
-            .map(|i| i as u64 + 1)
+        self.0.binary_search(&(frame_order(text), text)).ok().map(|i| i as u64 + 1)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -152,11 +126,7 @@ impl EscapedTexts {
     #[inline]
     fn get(&self, text: u32) -> &[u8] {
         let text = text as usize;
-        let start = if text == 0 {
-            0
-        } else {
-            self.ends.get(text - 1).copied().unwrap_or(0)
-        };
+        let start = if text == 0 { 0 } else { self.ends.get(text - 1).copied().unwrap_or(0) };
         self.ends.get(text).map_or(b"\"\"", |&end| &self.bytes[start..end])
     }
 }
@@ -181,19 +151,11 @@ impl Writer<'_> {
     /// Metadata of one process and its threads. Of several devices with one id, the last one names the process.
     fn process(&mut self, members: &[Member<'_>]) {
         let Some(last) = members.last() else { return };
-        let mut threads: Vec<(u32, usize, u32)> = members
-            .iter()
-            .flat_map(|m| m.process.threads.iter().map(|&(id, name)| (id, m.host, name)))
-            .collect();
+        let mut threads: Vec<(u32, usize, u32)> =
+            members.iter().flat_map(|m| m.process.threads.iter().map(|&(id, name)| (id, m.host, name))).collect();
         threads.sort_by_key(|&(id, ..)| id);
         threads.dedup_by_key(|&mut (id, ..)| id);
-        self.named(
-            "process_name",
-            (last.host, last.process.name),
-            last.pid,
-            None,
-            Some(threads.len()),
-        );
+        self.named("process_name", (last.host, last.process.name), last.pid, None, Some(threads.len()));
         self.sorted("process_sort_index", last.pid, last.pid, None);
         for (id, host, name) in threads {
             self.named("thread_name", (host, name), last.pid, Some(id), None);
@@ -289,9 +251,7 @@ impl Writer<'_> {
         for (idx, &begin_ps) in events.begin_ps.iter().enumerate() {
             // Events of a row that is shared have names of their own.
             let name = events.names.get(idx).copied().unwrap_or(name);
-            let flow = flows
-                .next_if(|(i, _)| *i as usize == idx)
-                .map_or(Flow(0), |&(_, flow)| flow);
+            let flow = flows.next_if(|(i, _)| *i as usize == idx).map_or(Flow(0), |&(_, flow)| flow);
             let phase: &[u8] = match flow.direction() {
                 DIRECTION_IN => b"\"e\"",
                 DIRECTION_OUT | DIRECTION_BOTH => b"\"b\"",
@@ -384,8 +344,7 @@ impl Writer<'_> {
         }
         let mut comma = events.group(idx).is_some();
         let Some(args) = events.args(idx) else {
-            self.out
-                .extend_from_slice(if comma { b",\"uid\":" } else { b"\"uid\":" });
+            self.out.extend_from_slice(if comma { b",\"uid\":" } else { b"\"uid\":" });
             write_u64(self.out, events.serial(idx).into());
             self.out.push(b'}');
             return;

@@ -59,11 +59,7 @@ pub struct Member<'a> {
 pub fn members(parts: &[Part]) -> Vec<Member<'_>> {
     let mut members = Vec::new();
     for (host, part) in parts.iter().enumerate().filter(|(_, part)| !part.artifact.not_found) {
-        members.extend(members_of(
-            &part.artifact,
-            host,
-            IDS_PER_HOST.wrapping_mul(host as u32 + 1),
-        ));
+        members.extend(members_of(&part.artifact, host, IDS_PER_HOST.wrapping_mul(host as u32 + 1)));
     }
     members.sort_by_key(|m| m.pid);
     members
@@ -78,29 +74,13 @@ pub fn members_of(window: &Window, host: usize, base: u32) -> Vec<Member<'_>> {
     };
     let ids = window.processes.iter().enumerate().map(of);
     let members = ids.zip(&window.processes);
-    members
-        .map(|((pid, rows), process)| Member {
-            pid,
-            host,
-            window,
-            process,
-            rows: &window.rows[rows],
-        })
-        .collect()
+    members.map(|((pid, rows), process)| Member { pid, host, window, process, rows: &window.rows[rows] }).collect()
 }
 
 /// Begin of the first and end of the last event of all hosts, in picoseconds.
 pub fn span(parts: &[Part]) -> (u64, u64) {
-    let windows = || {
-        parts
-            .iter()
-            .map(|p| &*p.artifact)
-            .filter(|w| (w.min_ps, w.max_ps) != (0, 0))
-    };
-    (
-        windows().map(|w| w.min_ps).min().unwrap_or(0),
-        windows().map(|w| w.max_ps).max().unwrap_or(0),
-    )
+    let windows = || parts.iter().map(|p| &*p.artifact).filter(|w| (w.min_ps, w.max_ps) != (0, 0));
+    (windows().map(|w| w.min_ps).min().unwrap_or(0), windows().map(|w| w.max_ps).max().unwrap_or(0))
 }
 
 /// Switches that a client may offer, with their present values.

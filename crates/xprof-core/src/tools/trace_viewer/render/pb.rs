@@ -37,12 +37,7 @@ pub fn write(parts: &[Part], full_dma: bool, out: &mut Vec<u8>) -> Result<()> {
 /// Appends the answer of the plain tool: process ids are those of the host, and there is nothing to switch.
 pub fn write_whole(window: &Window, out: &mut Vec<u8>) -> Result<()> {
     let mut message = Message(Vec::new());
-    response(
-        &members_of(window, 0, 0),
-        &[],
-        (window.min_ps, window.max_ps),
-        &mut message,
-    );
+    response(&members_of(window, 0, 0), &[], (window.min_ps, window.max_ps), &mut message);
     compress(&message.0, out)
 }
 
@@ -115,10 +110,7 @@ fn complete(m: &Member<'_>, tid: u32, events: &Events, strings: &mut Strings) ->
 fn counter(m: &Member<'_>, name: u32, events: &Events, strings: &mut Strings) -> Message {
     let mut series = Message::default();
     let name = strings.of_text(m, name);
-    let label = events
-        .args(0)
-        .and_then(<[_]>::first)
-        .map(|&(label, _)| strings.of_text(m, label));
+    let label = events.args(0).and_then(<[_]>::first).map(|&(label, _)| strings.of_text(m, label));
     series.series_metadata(m.pid, 0, name, label);
     series.deltas(&events.begin_ps);
     for idx in 0..events.len() {
@@ -137,11 +129,7 @@ fn counter(m: &Member<'_>, name: u32, events: &Events, strings: &mut Strings) ->
 /// Asynchronous events of one row. parity: those of a row that is shared lose their names.
 fn asyncs(m: &Member<'_>, name: u32, events: &Events, strings: &mut Strings) -> Message {
     let mut series = Message::default();
-    let name = if events.names.is_empty() {
-        strings.of_text(m, name)
-    } else {
-        0
-    };
+    let name = if events.names.is_empty() { strings.of_text(m, name) } else { 0 };
     series.series_metadata(m.pid, 0, name, None);
     series.deltas(&events.begin_ps);
     series.packed(3, events.duration_ps.iter().copied());
@@ -158,10 +146,7 @@ fn event_facts(events: &Events, idx: usize, flow: Option<Flow>, strings: &mut St
     if let Some(flow) = flow {
         // parity: only the low half of the id, and no direction.
         facts.number(1, u64::from(flow.id() as u32));
-        facts.number(
-            2,
-            u64::from(strings.add(&ByteString::from_static(category_text(flow.category())))),
-        );
+        facts.number(2, u64::from(strings.add(&ByteString::from_static(category_text(flow.category())))));
     }
     facts.number(3, u64::from(events.group(idx).unwrap_or(0) as u32));
     facts.number(4, events.serial(idx).into());
@@ -177,10 +162,8 @@ fn metadata(members: &[Member<'_>]) -> Message {
         process.text(1, last.window.text(last.process.name));
         process.number(2, last.pid.into());
         process.present(3, last.pid.into());
-        let mut threads: Vec<(u32, &str)> = same
-            .iter()
-            .flat_map(|m| m.process.threads.iter().map(|&(id, name)| (id, m.window.text(name))))
-            .collect();
+        let mut threads: Vec<(u32, &str)> =
+            same.iter().flat_map(|m| m.process.threads.iter().map(|&(id, name)| (id, m.window.text(name)))).collect();
         threads.sort_by_key(|&(id, _)| id);
         threads.dedup_by_key(|&mut (id, _)| id);
         for (id, name) in threads {
@@ -206,11 +189,7 @@ struct Strings {
 impl Strings {
     fn new() -> Self {
         let empty = ByteString::new();
-        Self {
-            all: vec![empty.clone()],
-            by_text: [(empty, 0)].into_iter().collect(),
-            by_ref: FxHashMap::default(),
-        }
+        Self { all: vec![empty.clone()], by_text: [(empty, 0)].into_iter().collect(), by_ref: FxHashMap::default() }
     }
 
     fn add(&mut self, text: &ByteString) -> u32 {
@@ -287,9 +266,7 @@ impl Message {
     /// The first time, then the difference to the one before, with wrap-around.
     fn deltas(&mut self, begin_ps: &[u64]) {
         let mut before = 0u64;
-        let deltas = begin_ps
-            .iter()
-            .map(|&begin| begin.wrapping_sub(std::mem::replace(&mut before, begin)));
+        let deltas = begin_ps.iter().map(|&begin| begin.wrapping_sub(std::mem::replace(&mut before, begin)));
         self.packed(2, deltas);
     }
 

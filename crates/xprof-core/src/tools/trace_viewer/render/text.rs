@@ -96,11 +96,7 @@ fn seventeen_digits(us: f64, ps: u64) -> Option<(u64, i32)> {
         return None;
     }
     let product = u128::from(mantissa) * power;
-    let (quotient, rest, half) = (
-        (product >> shift) as u64,
-        product & ((1 << shift) - 1),
-        1u128 << (shift - 1),
-    );
+    let (quotient, rest, half) = ((product >> shift) as u64, product & ((1 << shift) - 1), 1u128 << (shift - 1));
     let rounded = quotient + u64::from(rest > half || (rest == half && quotient & 1 == 1));
     // The double may have been rounded up to the next power of ten; that is rare enough for the slow way.
     (LIMIT / 10..LIMIT).contains(&rounded).then_some((rounded, n_whole))
@@ -184,7 +180,7 @@ mod tests {
         check(1000, "0.001");
         check(1_000_000, "1");
         check(2_899_545_218_721_251_500, "2899545218721.2515");
-        check(195_000_462_760_00, "19500.046276000001");
+        check(19_500_046_276_000, "19500.046276000001");
         check(u64::MAX, "18446744073709.551");
         check(9_999_999_999_999_999_999, "10000000000000");
     }

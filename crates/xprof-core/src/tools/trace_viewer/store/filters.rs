@@ -22,11 +22,7 @@ impl RowFilters {
             last.is_none_or(|last| level_of_length(begin_ps.wrapping_sub(last)) <= level as u8)
         };
         let level = forced.unwrap_or_else(|| {
-            self.last_ps
-                .iter()
-                .enumerate()
-                .position(admits)
-                .map_or(LAST_LEVEL, |level| level as u8)
+            self.last_ps.iter().enumerate().position(admits).map_or(LAST_LEVEL, |level| level as u8)
         });
         if let Some(taking) = self.last_ps.get_mut(usize::from(level)..) {
             taking.fill(Some(begin_ps));
@@ -52,10 +48,7 @@ struct Group {
 impl Filters {
     /// Filters that have seen nothing.
     pub fn new() -> Self {
-        Self {
-            groups: Default::default(),
-            n_groups: 1,
-        }
+        Self { groups: Default::default(), n_groups: 1 }
     }
 
     /// The first filter that admits an event without flow; it and all finer ones take it.
@@ -74,9 +67,7 @@ impl Filters {
             let group = &mut self.groups[i];
             let by_gap = group.ends.gap(begin_ps).map_or(0, level_of_length);
             let far_or_long = by_gap.min(by_length).clamp(group.first, next_first);
-            let level = (group.first..far_or_long)
-                .find(|&level| or_else(level))
-                .unwrap_or(far_or_long);
+            let level = (group.first..far_or_long).find(|&level| or_else(level)).unwrap_or(far_or_long);
             if level < next_first {
                 self.take(i, level, begin_ps, begin_ps.wrapping_add(duration_ps));
                 return level;
@@ -88,20 +79,14 @@ impl Filters {
     /// Makes all filters from `level` on take an event.
     pub fn force(&mut self, begin_ps: u64, duration_ps: u64, level: u8) -> u8 {
         if level < LAST_LEVEL {
-            let group = (0..self.n_groups)
-                .rfind(|&i| self.groups[i].first <= level)
-                .unwrap_or(0);
+            let group = (0..self.n_groups).rfind(|&i| self.groups[i].first <= level).unwrap_or(0);
             self.take(group, level, begin_ps, begin_ps.wrapping_add(duration_ps));
         }
         level
     }
 
     fn next_first(&self, group: usize) -> u8 {
-        if group + 1 < self.n_groups {
-            self.groups[group + 1].first
-        } else {
-            LAST_LEVEL
-        }
+        if group + 1 < self.n_groups { self.groups[group + 1].first } else { LAST_LEVEL }
     }
 
     /// The filters from `level` on, the first of which is in group `i`, take an event.

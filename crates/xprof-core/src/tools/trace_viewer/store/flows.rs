@@ -51,10 +51,7 @@ pub fn levels(tracks: &[Track], times: &[Times<'_>], diag: &Diag) -> Result<Vec<
         filters[track as usize].see(begin_ps, duration_ps, flows.values[nth as usize], &mut decisions);
     }
     let level_of = |flow: &Flow| decisions.get(&flow.id()).map_or(LAST_LEVEL, |decision| decision.level);
-    Ok(tracks
-        .iter()
-        .map(|track| track.flows.values.iter().map(level_of).collect())
-        .collect())
+    Ok(tracks.iter().map(|track| track.flows.values.iter().map(level_of).collect()).collect())
 }
 
 /// Begin, track and number within the track of all flow events.
@@ -62,11 +59,7 @@ fn global_order(tracks: &[Track], times: &[Times<'_>]) -> Vec<(u64, u32, u32)> {
     let n_events = tracks.iter().map(|t| t.flows.positions.len()).sum();
     let mut order = Vec::with_capacity(n_events);
     for (track, t) in tracks.iter().enumerate() {
-        let begins = t
-            .flows
-            .positions
-            .iter()
-            .map(|&position| times[track].begin_ps(position as usize));
+        let begins = t.flows.positions.iter().map(|&position| times[track].begin_ps(position as usize));
         order.extend(begins.zip(0u32..).map(|(begin_ps, nth)| (begin_ps, track as u32, nth)));
     }
     let duration_ps = |track: u32, nth: u32| {
@@ -76,13 +69,8 @@ fn global_order(tracks: &[Track], times: &[Times<'_>]) -> Vec<(u64, u32, u32)> {
     // Each track is sorted already, and tracks are in the order that breaks ties: a stable sort, which merges them.
     order.sort_by(|a, b| {
         // Durations matter only where begins are equal, which is rare.
-        a.0.cmp(&b.0).then_with(|| {
-            if a.1 == b.1 {
-                a.2.cmp(&b.2)
-            } else {
-                duration_ps(b.1, b.2).cmp(&duration_ps(a.1, a.2))
-            }
-        })
+        a.0.cmp(&b.0)
+            .then_with(|| if a.1 == b.1 { a.2.cmp(&b.2) } else { duration_ps(b.1, b.2).cmp(&duration_ps(a.1, a.2)) })
     });
     order
 }
@@ -92,10 +80,7 @@ impl TrackFilters {
         if track.is_row() {
             Self::Row(RowFilters::default())
         } else {
-            Self::Thread {
-                filters: Filters::new(),
-                last_arrow_ps: [None; N_RESOLUTIONS],
-            }
+            Self::Thread { filters: Filters::new(), last_arrow_ps: [None; N_RESOLUTIONS] }
         }
     }
 
@@ -105,19 +90,12 @@ impl TrackFilters {
             Self::Row(filters) => {
                 // The filters of a row do not decide about flows, they only admit.
                 let level = filters.take(begin_ps, None);
-                decisions.entry(flow.id()).or_insert(Decision {
-                    known: 0,
-                    admits: 0,
-                    level,
-                });
+                decisions.entry(flow.id()).or_insert(Decision { known: 0, admits: 0, level });
             }
             Self::Thread { filters, last_arrow_ps } => {
                 let is_new = !decisions.contains_key(&flow.id());
-                let decision = decisions.entry(flow.id()).or_insert(Decision {
-                    known: 0,
-                    admits: 0,
-                    level: LAST_LEVEL,
-                });
+                let decision =
+                    decisions.entry(flow.id()).or_insert(Decision { known: 0, admits: 0, level: LAST_LEVEL });
                 let end_ps = begin_ps.wrapping_add(duration_ps);
                 let level = filters.admit_if(begin_ps, duration_ps, |level| {
                     let bit = 1 << level;

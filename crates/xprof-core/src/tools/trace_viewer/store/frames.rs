@@ -24,11 +24,7 @@ pub fn frame_text<'a>(arg: &str, text: &'a str) -> Option<&'a str> {
     if text.len() <= MAX_PLAIN_BYTES {
         return None;
     }
-    if arg == "long_name" || arg == "hlo_text" {
-        Some(text)
-    } else {
-        text.strip_prefix(MARK)
-    }
+    if arg == "long_name" || arg == "hlo_text" { Some(text) } else { text.strip_prefix(MARK) }
 }
 
 /// Every text of some event that would be its frame, each once. Samples of counters have no frames.

@@ -56,18 +56,10 @@ impl Levels {
         let mut kept = Vec::with_capacity(self.positions.len());
         let mut starts = [0; N_LEVELS + 1];
         for level in 0..N_LEVELS {
-            kept.extend(
-                self.of(level as u8)
-                    .iter()
-                    .copied()
-                    .filter(|p| left_out.binary_search(p).is_err()),
-            );
+            kept.extend(self.of(level as u8).iter().copied().filter(|p| left_out.binary_search(p).is_err()));
             starts[level + 1] = kept.len() as u32;
         }
-        *self = Self {
-            positions: kept,
-            starts,
-        };
+        *self = Self { positions: kept, starts };
     }
 }
 
@@ -111,9 +103,7 @@ pub fn of_row(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32]) ->
     let mut filters = RowFilters::default();
     let level_at = |position: usize| {
         let (begin_ps, duration_ps) = times.at(position);
-        let level = flows
-            .next_at(position)
-            .map(|level| level.min(level_of_length(duration_ps)));
+        let level = flows.next_at(position).map(|level| level.min(level_of_length(duration_ps)));
         filters.take(begin_ps, level)
     };
     Levels::bucket(&(0..times.len()).map(level_at).collect::<Vec<u8>>(), left_out)

@@ -59,10 +59,7 @@ pub struct TraceStore {
 
 impl Memoized for TraceStore {
     fn weight(&self) -> usize {
-        let levels = self
-            .levels
-            .get()
-            .map_or(0, |levels| levels.iter().map(Levels::weight).sum());
+        let levels = self.levels.get().map_or(0, |levels| levels.iter().map(Levels::weight).sum());
         self.tracks.iter().map(Track::weight).sum::<usize>()
             + self.serials.iter().map(Serials::weight).sum::<usize>()
             + timeline_weight(&self.timeline)
@@ -81,9 +78,8 @@ impl TraceStore {
     fn build(prepared: &Prepared, diag: &Diag) -> Result<Self> {
         let mut problems = diag.fork();
         let timeline = timeline(prepared, &mut problems)?;
-        let (mut devices, shown_planes) = tracks::devices(&prepared.space, |plane| {
-            timeline.planes.get(plane).is_some_and(|p| !p.lines.is_empty())
-        });
+        let (mut devices, shown_planes) =
+            tracks::devices(&prepared.space, |plane| timeline.planes.get(plane).is_some_and(|p| !p.lines.is_empty()));
         let (mut lines, mut device_of) = (Vec::new(), Vec::new());
         for &(plane, device) in &shown_planes {
             let n_lines = timeline.planes.get(plane).map_or(0, |p| p.lines.len());
@@ -103,12 +99,9 @@ impl TraceStore {
         let times: Vec<Times<'_>> = tracks.iter().map(|t| t.times(&shown)).collect();
         let serials = serials::of(&times, diag)?;
         let n_left_out: usize = serials.iter().map(|s| s.left_out.len()).sum();
-        problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || {
-            format!("host {}", prepared.host)
-        });
+        problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || format!("host {}", prepared.host));
         let n_events = times.iter().map(Times::len).sum::<usize>() - n_left_out;
         let (min_ps, max_ps) = span(&times);
-        eprintln!("{n_events} events {} tracks", tracks.len());
         drop(times);
         drop(shown);
         Ok(Self {
@@ -151,15 +144,8 @@ impl TraceStore {
             .with_max_len(1)
             .map(|i| {
                 diag.check()?;
-                let make = if self.tracks[i].is_row() {
-                    levels::of_row
-                } else {
-                    levels::of_thread
-                };
-                let flows = FlowLevels {
-                    positions: &self.tracks[i].flows.positions,
-                    levels: &by_flow[i],
-                };
+                let make = if self.tracks[i].is_row() { levels::of_row } else { levels::of_thread };
+                let flows = FlowLevels { positions: &self.tracks[i].flows.positions, levels: &by_flow[i] };
                 Ok(make(&times[i], flows, &self.serials[i].left_out))
             })
             .collect::<Result<_>>()?;
@@ -196,22 +182,15 @@ fn scan_lines(
     // A plane has up to two tables of event metadata: its own, and that of its derived lines.
     let address = |line: &ShownLine<'_>| std::ptr::from_ref(line.plane) as usize;
     let tables: FxHashMap<usize, &Plane> = shown.iter().map(|line| (address(line), line.plane)).collect();
-    let internal: FxHashMap<usize, Vec<bool>> = tables
-        .into_iter()
-        .map(|(address, plane)| (address, scan::internal_rows(plane)))
-        .collect();
+    let internal: FxHashMap<usize, Vec<bool>> =
+        tables.into_iter().map(|(address, plane)| (address, scan::internal_rows(plane))).collect();
     shown
         .par_iter()
         .zip(lines)
         .with_max_len(1)
         .map(|(line, &(plane, _))| {
             let flows = PlaneFlows::new(prepared, &prepared.space.planes[plane as usize]);
-            scan::scan(
-                line,
-                &flows,
-                internal.get(&address(line)).map_or(&[], |rows| rows),
-                diag,
-            )
+            scan::scan(line, &flows, internal.get(&address(line)).map_or(&[], |rows| rows), diag)
         })
         .collect()
 }
@@ -219,15 +198,7 @@ fn scan_lines(
 /// Bytes of memory that derived lines hold.
 fn timeline_weight(timeline: &TimelineLines) -> usize {
     let lines = timeline.planes.iter().flat_map(|plane| &plane.lines);
-    lines
-        .map(|line| {
-            if let TimelineLine::Derived(line) = line {
-                line.weight()
-            } else {
-                0
-            }
-        })
-        .sum()
+    lines.map(|line| if let TimelineLine::Derived(line) = line { line.weight() } else { 0 }).sum()
 }
 
 /// Begin of the first event and end of the last.

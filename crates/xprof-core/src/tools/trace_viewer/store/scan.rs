@@ -43,11 +43,7 @@ pub fn is_counter_line(line: &ShownLine<'_>) -> bool {
 
 /// For each metadata row whether its events are not shown; empty if all are.
 pub fn internal_rows(plane: &Plane) -> Vec<bool> {
-    let rows: Vec<bool> = plane
-        .event_metadata
-        .iter()
-        .map(|m| facts::is_internal_event(&m.name))
-        .collect();
+    let rows: Vec<bool> = plane.event_metadata.iter().map(|m| facts::is_internal_event(&m.name)).collect();
     if rows.contains(&true) { rows } else { Vec::new() }
 }
 
@@ -57,11 +53,8 @@ fn is_internal(internal: &[bool], row: u32) -> bool {
 
 /// Sorts out one line. `internal` are the [`internal_rows`] of its plane.
 pub fn scan(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &Diag) -> Result<LineScan> {
-    let mut scan = if is_counter_line(line) {
-        counters(line, internal)
-    } else {
-        slices_and_asyncs(line, flows, internal, diag)?
-    };
+    let mut scan =
+        if is_counter_line(line) { counters(line, internal) } else { slices_and_asyncs(line, flows, internal, diag)? };
     let events = &line.line.events;
     scan.was_unsorted = !events.is_sorted();
     if scan.was_unsorted {
@@ -86,24 +79,14 @@ fn counters(line: &ShownLine<'_>, internal: &[bool]) -> LineScan {
     let mut by_name: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
     for (row, places) in by_row {
         if !is_internal(internal, row) {
-            by_name
-                .entry(&line.plane.metadata(row).name)
-                .or_default()
-                .extend(places);
+            by_name.entry(&line.plane.metadata(row).name).or_default().extend(places);
         }
     }
     let tracks = by_name.into_iter().map(|(name, mut places)| {
         places.sort_unstable();
-        (
-            TrackKind::Counter { name: name.into() },
-            Pick::Some(places),
-            TrackFlows::default(),
-        )
+        (TrackKind::Counter { name: name.into() }, Pick::Some(places), TrackFlows::default())
     });
-    LineScan {
-        tracks: tracks.collect(),
-        was_unsorted: false,
-    }
+    LineScan { tracks: tracks.collect(), was_unsorted: false }
 }
 
 fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &Diag) -> Result<LineScan> {
@@ -111,16 +94,9 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
     if internal.is_empty() && !flows.any_on(line.line) {
         let tracks = match line.line.events.len() {
             0 => Vec::new(),
-            _ => vec![(
-                TrackKind::Thread { id: thread_id(line) },
-                Pick::All,
-                TrackFlows::default(),
-            )],
+            _ => vec![(TrackKind::Thread { id: thread_id(line) }, Pick::All, TrackFlows::default())],
         };
-        return Ok(LineScan {
-            tracks,
-            was_unsorted: false,
-        });
+        return Ok(LineScan { tracks, was_unsorted: false });
     }
     let may_be_async = line.line.stat_kinds.contains(StatKind::IsAsync);
     let mut slice_flows = TrackFlows::default();
@@ -138,23 +114,14 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
         let Some(flow) = flows.of(&event) else { continue };
         if may_be_async && event.stat(StatKind::IsAsync).is_some_and(StatValue::is_int) {
             not_slices.push(idx);
-            asyncs
-                .entry(facts::visible_name(&event).into_owned())
-                .or_default()
-                .push(idx, flow);
+            asyncs.entry(facts::visible_name(&event).into_owned()).or_default().push(idx, flow);
         } else {
             slice_flows.push(idx, flow);
         }
     }
     let mut tracks: Vec<_> = asyncs
         .into_iter()
-        .map(|(name, flows)| {
-            (
-                TrackKind::Async { name: name.into() },
-                Pick::Some(flows.positions.clone()),
-                flows,
-            )
-        })
+        .map(|(name, flows)| (TrackKind::Async { name: name.into() }, Pick::Some(flows.positions.clone()), flows))
         .collect();
     let n_events = line.line.events.len();
     if not_slices.len() < n_events {
@@ -162,16 +129,9 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
             Pick::All
         } else {
             let mut left_out = not_slices.into_iter().peekable();
-            Pick::Some(
-                (0..n_events as u32)
-                    .filter(|&i| left_out.next_if_eq(&i).is_none())
-                    .collect(),
-            )
+            Pick::Some((0..n_events as u32).filter(|&i| left_out.next_if_eq(&i).is_none()).collect())
         };
         tracks.push((TrackKind::Thread { id: thread_id(line) }, pick, slice_flows));
     }
-    Ok(LineScan {
-        tracks,
-        was_unsorted: false,
-    })
+    Ok(LineScan { tracks, was_unsorted: false })
 }

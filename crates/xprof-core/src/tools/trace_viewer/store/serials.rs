@@ -61,18 +61,13 @@ pub fn of(tracks: &[Times<'_>], diag: &Diag) -> Result<Vec<Serials>> {
             Ok(piece(tracks, from, cuts.get(i).copied()))
         })
         .collect::<Result<_>>()?;
-    Ok((0..tracks.len())
-        .into_par_iter()
-        .map(|track| assemble(track, tracks[track].len(), &pieces))
-        .collect())
+    Ok((0..tracks.len()).into_par_iter().map(|track| assemble(track, tracks[track].len(), &pieces)).collect())
 }
 
 /// Begins at which the time axis is cut.
 fn cuts(tracks: &[Times<'_>]) -> Vec<u64> {
-    let mut samples: Vec<u64> = tracks
-        .iter()
-        .flat_map(|t| (0..t.len()).step_by(SAMPLE_EVERY).skip(1).map(|i| t.begin_ps(i)))
-        .collect();
+    let mut samples: Vec<u64> =
+        tracks.iter().flat_map(|t| (0..t.len()).step_by(SAMPLE_EVERY).skip(1).map(|i| t.begin_ps(i))).collect();
     samples.sort_unstable();
     // Every track is looked up in every piece, so with very many tracks the pieces must be larger.
     let per_piece = SAMPLES_PER_PIECE.max(tracks.len() / 64);
@@ -110,12 +105,7 @@ fn piece(tracks: &[Times<'_>], from: Option<u64>, to: Option<u64>) -> Piece {
             events.push((track.begin_ps(position as usize), events.len() as u32));
         }
     }
-    let mut piece = Piece {
-        positions,
-        starts,
-        serials: Vec::new(),
-        left_out: Vec::new(),
-    };
+    let mut piece = Piece { positions, starts, serials: Vec::new(), left_out: Vec::new() };
     // Each track is one ascending run, which this sort merges.
     events.sort_by_key(|&(begin_ps, _)| begin_ps);
     let mut same = Vec::new();

@@ -141,9 +141,7 @@ impl TrackFlows {
         }
         let by_place: FxHashMap<u32, Flow> = self.iter().collect();
         let positions = order.iter().zip(0u32..);
-        positions
-            .filter_map(|(place, position)| by_place.get(place).map(|&flow| (position, flow)))
-            .collect()
+        positions.filter_map(|(place, position)| by_place.get(place).map(|&flow| (position, flow))).collect()
     }
 }
 
@@ -211,23 +209,11 @@ impl Track {
     /// Begins and durations.
     pub fn times<'a>(&'a self, lines: &[ShownLine<'a>]) -> Times<'a> {
         if let Some((begin_ps, duration_ps)) = &self.times {
-            return Times {
-                begin_ps,
-                duration_ps,
-                order: None,
-            };
+            return Times { begin_ps, duration_ps, order: None };
         }
-        let events = self
-            .lines
-            .first()
-            .and_then(|&(line, _)| lines.get(line as usize))
-            .map(|l| &l.line.events);
+        let events = self.lines.first().and_then(|&(line, _)| lines.get(line as usize)).map(|l| &l.line.events);
         let (begin_ps, duration_ps) = events.map_or((&[][..], &[][..]), |e| (&e.begin_ps[..], &e.duration_ps[..]));
-        Times {
-            begin_ps,
-            duration_ps,
-            order: self.order.as_deref(),
-        }
+        Times { begin_ps, duration_ps, order: self.order.as_deref() }
     }
 
     /// Line and place in that line of the event at a position.
@@ -249,10 +235,7 @@ impl Track {
     pub fn weight(&self) -> usize {
         size_of::<Self>()
             + self.order.as_ref().map_or(0, |o| o.capacity() * 4)
-            + self
-                .times
-                .as_ref()
-                .map_or(0, |(b, d)| (b.capacity() + d.capacity()) * 8)
+            + self.times.as_ref().map_or(0, |(b, d)| (b.capacity() + d.capacity()) * 8)
             + self.flows.positions.capacity() * 4
             + self.flows.values.capacity() * size_of::<Flow>()
     }
@@ -269,11 +252,7 @@ pub fn devices(space: &XSpace, has_lines: impl Fn(usize) -> bool) -> (Vec<Device
     if accelerators.is_empty() {
         accelerators = planes_with(space, plane_names::TPU_PREFIX);
     }
-    ids.extend(
-        accelerators
-            .iter()
-            .map(|&plane| (accelerator_id(space.planes[plane].id), plane)),
-    );
+    ids.extend(accelerators.iter().map(|&plane| (accelerator_id(space.planes[plane].id), plane)));
     ids.extend(
         planes_with(space, plane_names::CUSTOM_PREFIX)
             .iter()
@@ -288,11 +267,7 @@ pub fn devices(space: &XSpace, has_lines: impl Fn(usize) -> bool) -> (Vec<Device
         match devices.last_mut().filter(|d| d.id == id) {
             // parity: two planes of one id become one process under the later name.
             Some(device) => device.name = name,
-            None => devices.push(Device {
-                id,
-                name,
-                threads: BTreeMap::new(),
-            }),
+            None => devices.push(Device { id, name, threads: BTreeMap::new() }),
         }
         shown.push((plane, devices.len() - 1));
     }
@@ -300,9 +275,7 @@ pub fn devices(space: &XSpace, has_lines: impl Fn(usize) -> bool) -> (Vec<Device
 }
 
 fn planes_with(space: &XSpace, prefix: &str) -> Vec<usize> {
-    (0..space.planes.len())
-        .filter(|&i| space.planes[i].name.starts_with(prefix))
-        .collect()
+    (0..space.planes.len()).filter(|&i| space.planes[i].name.starts_with(prefix)).collect()
 }
 
 fn accelerator_id(plane_id: i64) -> u32 {
@@ -329,17 +302,10 @@ pub fn tracks(lines: &[ShownLine<'_>], scans: Vec<LineScan>, device_of: &[u32]) 
     let mut parts: BTreeMap<(u32, TrackKind), Vec<Part>> = BTreeMap::new();
     for (line, (scan, &device)) in scans.into_iter().zip(device_of).enumerate() {
         for (kind, pick, flows) in scan.tracks {
-            parts.entry((device, kind)).or_default().push(Part {
-                line: line as u32,
-                pick,
-                flows,
-            });
+            parts.entry((device, kind)).or_default().push(Part { line: line as u32, pick, flows });
         }
     }
-    parts
-        .into_iter()
-        .map(|((device, kind), parts)| track(lines, device, kind, parts))
-        .collect()
+    parts.into_iter().map(|((device, kind), parts)| track(lines, device, kind, parts)).collect()
 }
 
 fn track(lines: &[ShownLine<'_>], device: u32, kind: TrackKind, mut parts: Vec<Part>) -> Track {
@@ -350,19 +316,8 @@ fn track(lines: &[ShownLine<'_>], device: u32, kind: TrackKind, mut parts: Vec<P
             Pick::All => None,
             Pick::Some(order) => Some(order),
         };
-        let flows = if let Some(order) = &order {
-            flows.in_order(order)
-        } else {
-            flows
-        };
-        return Track {
-            device,
-            kind,
-            lines: SmallVec::from_buf([(line, 0)]),
-            order,
-            times: None,
-            flows,
-        };
+        let flows = if let Some(order) = &order { flows.in_order(order) } else { flows };
+        return Track { device, kind, lines: SmallVec::from_buf([(line, 0)]), order, times: None, flows };
     }
     merged(lines, device, kind, parts)
 }
@@ -378,34 +333,18 @@ fn merged(lines: &[ShownLine<'_>], device: u32, kind: TrackKind, parts: Vec<Part
             Pick::Some(order) => order.into(),
         };
         for &idx in picked.iter() {
-            events.push((
-                columns.begin_ps[idx as usize],
-                Reverse(columns.duration_ps[idx as usize]),
-                before + idx,
-            ));
+            events.push((columns.begin_ps[idx as usize], Reverse(columns.duration_ps[idx as usize]), before + idx));
         }
-        flows
-            .positions
-            .extend(part.flows.positions.iter().map(|&idx| before + idx));
+        flows.positions.extend(part.flows.positions.iter().map(|&idx| before + idx));
         flows.values.extend(part.flows.values);
         starts.push((part.line, before));
         before = before.saturating_add(columns.len() as u32);
     }
     events.sort_by_key(|&(begin_ps, duration_ps, _)| (begin_ps, duration_ps));
     let order: Vec<u32> = events.iter().map(|&(_, _, place)| place).collect();
-    let times = events
-        .iter()
-        .map(|&(begin_ps, duration_ps, _)| (begin_ps, duration_ps.0))
-        .unzip();
+    let times = events.iter().map(|&(begin_ps, duration_ps, _)| (begin_ps, duration_ps.0)).unzip();
     let flows = flows.in_order(&order);
-    Track {
-        device,
-        kind,
-        lines: starts,
-        order: Some(order),
-        times: Some(times),
-        flows,
-    }
+    Track { device, kind, lines: starts, order: Some(order), times: Some(times), flows }
 }
 
 /// Names the threads of a device after its lines; of two lines with one id, the later one counts.

@@ -99,10 +99,7 @@ impl Out {
         events.names.iter().for_each(|&v| self.put(u64::from(v)));
         self.0.extend_from_slice(&events.serials);
         // No group becomes 0, so groups are moved up by one.
-        events
-            .groups
-            .iter()
-            .for_each(|&v| self.put_signed(v.wrapping_sub(NO_GROUP)));
+        events.groups.iter().for_each(|&v| self.put_signed(v.wrapping_sub(NO_GROUP)));
         if !events.flows.is_empty() {
             self.list(&events.flows, |out, (idx, flow)| {
                 out.put(u64::from(*idx));
@@ -146,11 +143,7 @@ impl Out {
 
 /// Reads what [`encode`] wrote; anything else is refused with a reason.
 pub fn decode(data: &[u8]) -> Decoded<Window> {
-    let mut input = In {
-        data,
-        pos: 0,
-        n_texts: 0,
-    };
+    let mut input = In { data, pos: 0, n_texts: 0 };
     let (min_ps, max_ps, flags) = (input.get()?, input.get()?, input.get()?);
     let texts = input.list(|i| {
         let bytes = i.bytes()?;
@@ -178,26 +171,13 @@ pub fn decode(data: &[u8]) -> Decoded<Window> {
             2 => RowKind::Thread(i.get_u32()?),
             _ => return Err("a row is of an unknown kind"),
         };
-        Ok(Row {
-            process,
-            kind,
-            events: i.events()?,
-        })
+        Ok(Row { process, kind, events: i.events()? })
     })?;
     if input.pos != data.len() {
         return Err("bytes follow the end");
     }
     let (has_tpu, not_found) = (flags & 1 != 0, flags & 2 != 0);
-    Ok(Window {
-        min_ps,
-        max_ps,
-        has_tpu,
-        not_found,
-        texts,
-        frames,
-        processes,
-        rows,
-    })
+    Ok(Window { min_ps, max_ps, has_tpu, not_found, texts, frames, processes, rows })
 }
 
 struct In<'a> {
@@ -223,21 +203,13 @@ impl<'a> In<'a> {
 
     fn text(&mut self) -> Decoded<u32> {
         let text = self.get_u32()?;
-        if (text as usize) < self.n_texts {
-            Ok(text)
-        } else {
-            Err("a text is missing")
-        }
+        if (text as usize) < self.n_texts { Ok(text) } else { Err("a text is missing") }
     }
 
     /// A number of items, each of which takes at least one byte.
     fn count(&mut self) -> Decoded<usize> {
         let n = self.get()?;
-        if n <= (self.data.len() - self.pos) as u64 {
-            Ok(n as usize)
-        } else {
-            Err("a list is longer than the bytes")
-        }
+        if n <= (self.data.len() - self.pos) as u64 { Ok(n as usize) } else { Err("a list is longer than the bytes") }
     }
 
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Decoded<T>) -> Decoded<Vec<T>> {
@@ -260,11 +232,7 @@ impl<'a> In<'a> {
     }
 
     fn raw(&mut self, n: usize) -> Decoded<&'a [u8]> {
-        let bytes = self
-            .data
-            .get(self.pos..)
-            .and_then(|rest| rest.get(..n))
-            .ok_or("the bytes end too soon")?;
+        let bytes = self.data.get(self.pos..).and_then(|rest| rest.get(..n)).ok_or("the bytes end too soon")?;
         self.pos += n;
         Ok(bytes)
     }
@@ -335,10 +303,6 @@ impl<'a> In<'a> {
             };
             Ok((name, value))
         })?;
-        if before as usize == events.args.len() {
-            Ok(())
-        } else {
-            Err("arguments belong to no event")
-        }
+        if before as usize == events.args.len() { Ok(()) } else { Err("arguments belong to no event") }
     }
 }

@@ -174,19 +174,12 @@ impl Artifact for Window {
     }
 
     fn decode(bytes: Bytes) -> Result<Self> {
-        codec::decode(&bytes).map_err(|reason| Error::BadArtifact {
-            artifact: Self::KIND,
-            reason: reason.into(),
-        })
+        codec::decode(&bytes).map_err(|reason| Error::BadArtifact { artifact: Self::KIND, reason: reason.into() })
     }
 
     fn weight(&self) -> usize {
         let texts: usize = self.texts.iter().map(|t| t.len() + size_of::<ByteString>()).sum();
-        let threads: usize = self
-            .processes
-            .iter()
-            .map(|p| p.threads.capacity() * 8 + size_of::<Process>())
-            .sum();
+        let threads: usize = self.processes.iter().map(|p| p.threads.capacity() * 8 + size_of::<Process>()).sum();
         let rows: usize = self.rows.iter().map(|r| r.events.weight() + size_of::<Row>()).sum();
         size_of::<Self>() + texts + threads + rows + self.frames.capacity() * 4
     }
