@@ -37,9 +37,9 @@ async fn lists_runs_hosts_and_modules() {
         check(&server, &ask("/hosts?run=r%2F"), 200, both).await;
         let either = r#"[{"hostname": "ALL_HOSTS"}, {"hostname": "a"}, {"hostname": "b"}]"#;
         check(&server, &ask("/hosts?run=r&tag=kernel_stats"), 200, either).await;
-        check(&server, &ask("/hosts?run=r&tag=pod_viewer"), 200, r#"[{"hostname": "ALL_HOSTS"}]"#).await;
-        check(&server, &ask("/hosts?run=one&tag=pod_viewer"), 200, r#"[{"hostname": "only"}]"#).await;
-        check(&server, &ask("/hosts?run=bare&tag=pod_viewer"), 200, "[]").await;
+        check(&server, &ask("/hosts?run=r&tag=op_profile"), 200, r#"[{"hostname": "ALL_HOSTS"}]"#).await;
+        check(&server, &ask("/hosts?run=one&tag=op_profile"), 200, r#"[{"hostname": "only"}]"#).await;
+        check(&server, &ask("/hosts?run=bare&tag=op_profile"), 200, "[]").await;
         check(&server, &ask("/hosts?run=nope"), 200, "[]").await;
         check(&server, &ask("/hosts?run=train/2025"), 200, r#"[{"hostname": "\u00e9"}]"#).await;
         check(&server, &ask("/hosts"), 400, "the parameter run is missing").await;
@@ -91,10 +91,10 @@ async fn sessions_can_be_named_by_path() {
     check(&server, &format!("/hosts?run_path={deep}&run=s2"), 200, r#"[{"hostname": "h"}]"#).await;
     check(&server, &format!("/hosts?session_path={s1}&run=s1"), 200, r#"[{"hostname": "h"}]"#).await;
     let text = format!("Run zzz not found in run map: {{'s1': '{s1}'}}");
-    check(&server, &format!("/data?session_path={s1}&run=zzz&tag=kernel_stats"), 404, &text).await;
+    check(&server, &format!("/data?session_path={s1}&run=zzz&tag=overview_page"), 404, &text).await;
     let text = format!("Run None not found in run map: {{'s1': '{s1}'}}");
     check(&server, &format!("/hosts?session_path={s1}"), 404, &text).await;
-    let answer = server.get(&format!("/data?session_path={s1}&run=s1&tag=kernel_stats")).await;
+    let answer = server.get(&format!("/data?session_path={s1}&run=s1&tag=overview_page")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
@@ -107,11 +107,11 @@ async fn nothing_outside_the_allowed_roots_is_read() {
     let up = outside.path().file_name().unwrap().to_str().unwrap();
     for target in [
         format!("/hosts?session_path={s}&run=s"),
-        format!("/data?session_path={s}&run=s&tag=kernel_stats"),
+        format!("/data?session_path={s}&run=s&tag=overview_page"),
         format!("/runs?run_path={}", outside.path().display()),
         format!("/hosts?session_path={}/../{up}/s&run=s", server.logdir.path().display()),
         "/hosts?run=link".to_owned(),
-        "/data?run=link&tag=kernel_stats".to_owned(),
+        "/data?run=link&tag=overview_page".to_owned(),
         format!("/hosts?run=../{up}/x"),
     ] {
         let answer = server.get(&target).await;
@@ -137,19 +137,19 @@ async fn errors_say_why() {
     for (target, status, text) in [
         ("/data?run=r&tag=no_such_tool", 404, "there is no tool named \"no_such_tool\""),
         ("/data?run=r", 400, "the parameter tag is missing"),
-        ("/data?tag=kernel_stats", 400, "the parameter run is missing"),
-        ("/data?run=nope&tag=kernel_stats", 404, "No xplane file found for run: nope, tool: kernel_stats"),
-        ("/data?run=r&tag=kernel_stats&host=x", 404, "No xplane file found for host: x in run: r"),
-        ("/data?run=r&tag=kernel_stats&hosts=a", 404, "Host must be specified for tool kernel_stats in run r"),
+        ("/data?tag=overview_page", 400, "the parameter run is missing"),
+        ("/data?run=nope&tag=overview_page", 404, "No xplane file found for run: nope, tool: overview_page"),
+        ("/data?run=r&tag=overview_page&host=x", 404, "No xplane file found for host: x in run: r"),
+        ("/data?run=r&tag=overview_page&hosts=a", 404, "Host must be specified for tool overview_page in run r"),
         ("/data_csv?run=r&tag=no_such_tool", 404, "there is no tool named \"no_such_tool\""),
-        ("/data_csv?run=r&tag=pod_viewer", 500, "Data format not suitable for CSV (missing 'cols')"),
+        ("/data_csv?run=r&tag=op_profile", 500, "Data format not suitable for CSV (missing 'cols')"),
     ] {
         check(&server, target, status, text).await;
     }
     for (target, status, part) in [
-        ("/data?run=bad&tag=kernel_stats", 422, "h0.xplane.pb is not a readable trace: at byte "),
+        ("/data?run=bad&tag=overview_page", 422, "h0.xplane.pb is not a readable trace: at byte "),
         ("/data?run=r&tag=trace_viewer@&resolution=x", 400, "resolution=\"x\" is not valid"),
-        ("/data?run=rec&tag=kernel_stats", 404, "h.xplane.riegeli: traces in record form"),
+        ("/data?run=rec&tag=overview_page", 404, "h.xplane.riegeli: traces in record form"),
         ("/capture_profile", 501, "UNIMPLEMENTED"),
         ("/generate_cache", 405, "Method Not Allowed"),
     ] {
@@ -180,17 +180,17 @@ async fn a_damaged_host_is_left_out_and_named() {
         ("plugins/profile/r/c.xplane.pb", EMPTY),
     ];
     let server = Server::new(files, &[]);
-    let answer = server.get("/data?run=r&tag=kernel_stats&host=ALL_HOSTS").await;
+    let answer = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-xprof-failed-hosts"), "b");
     assert!(answer.header("x-xprof-problems").contains("host_failed=1"), "{:?}", answer.headers);
-    let again = server.get("/data?run=r&tag=kernel_stats&host=ALL_HOSTS").await;
+    let again = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!((again.header("x-xprof-failed-hosts"), &again.body), ("b", &answer.body), "also from the cache");
-    let good = server.get("/data?run=r&tag=kernel_stats&host=a").await;
+    let good = server.get("/data?run=r&tag=overview_page&host=a").await;
     assert_eq!((good.status.as_u16(), good.header("x-xprof-failed-hosts")), (200, ""));
     // The repaired file is another version: nothing stale is served.
     write(server.logdir.path(), "plugins/profile/r/b.xplane.pb", EMPTY);
-    let whole = server.get("/data?run=r&tag=kernel_stats&host=ALL_HOSTS").await;
+    let whole = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!((whole.status.as_u16(), whole.header("x-xprof-failed-hosts")), (200, ""));
 }
 
@@ -213,7 +213,7 @@ async fn encodings_and_tags_are_negotiated() {
             assert_eq!(text, plain.body);
         }
     }
-    for target in ["/data?run=r&tag=kernel_stats&host=a", "/assets/start.css"] {
+    for target in ["/data?run=r&tag=overview_page&host=a", "/assets/start.css"] {
         let first = server.get(target).await;
         assert_eq!(first.status, 200, "{target}");
         let etag = first.header("etag").to_owned();
@@ -235,9 +235,9 @@ async fn responses_carry_their_headers() {
         assert_eq!(server.get(target).await.header("x-request-id").len(), 36, "an id of ours");
     }
     assert!(server.get("/").await.header("content-security-policy").starts_with("default-src 'none'"));
-    let csv = server.get("/data_csv?run=r&tag=kernel_stats&host=a").await;
+    let csv = server.get("/data_csv?run=r&tag=overview_page&host=a").await;
     assert_eq!(csv.header("content-type"), "text/csv");
-    assert_eq!(csv.header("content-disposition"), "attachment; filename=\"kernel_stats_r_a.csv\"");
+    assert_eq!(csv.header("content-disposition"), "attachment; filename=\"overview_page_r_a.csv\"");
     for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
         assert_eq!(server.send(method, "/version", &[]).await.text(), "2.24.2");
     }
@@ -255,7 +255,7 @@ async fn pages_escape_what_names_hold() {
     }
     let page = server.get("/?run=%3Cb%3E%26%22%27").await.text();
     assert!(
-        page.contains("data?run=%3Cb%3E%26%22%27&amp;tag=kernel_stats&amp;host=%3Ci%3E") || page.contains("&lt;i&gt;")
+        page.contains("data?run=%3Cb%3E%26%22%27&amp;tag=overview_page&amp;host=%3Ci%3E") || page.contains("&lt;i&gt;")
     );
     assert!(server.get("/?run=nope").await.text().contains("has no traces"));
 }

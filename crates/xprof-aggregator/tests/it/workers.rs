@@ -164,8 +164,8 @@ const FOUR_HOSTS: &[(&str, &[u8])] = &[
     ("plugins/profile/r/d.xplane.pb", EMPTY),
 ];
 
-const ALL: &str = "/data?run=r&tag=kernel_stats&host=ALL_HOSTS";
-const ONE: &str = "/data?run=r&tag=kernel_stats&host=a";
+const ALL: &str = "/data?run=r&tag=overview_page&host=ALL_HOSTS";
+const ONE: &str = "/data?run=r&tag=overview_page&host=a";
 
 /// An aggregator over four hosts and these workers.
 fn aggregator(workers: &[&str], args: &[&str]) -> Server {
@@ -195,7 +195,7 @@ async fn workers_share_evenly_and_answer_as_one_process_does() {
     let request = w1.fake.last.lock().unwrap().take().unwrap();
     let trace = request.trace.unwrap();
     assert!(trace.path.starts_with('/') && trace.path.ends_with(&format!("/r/{}.xplane.pb", request.host)));
-    assert!(trace.modified_unix_ns > 0 && request.tool == "kernel_stats" && request.request_id.len() == 36);
+    assert!(trace.modified_unix_ns > 0 && request.tool == "overview_page" && request.request_id.len() == 36);
     assert!(request.parameters.is_empty(), "only what map depends on travels");
     server.get(ALL).await;
     assert_eq!((w1.jobs(), w2.jobs()), (2, 2), "the second answer comes from the cache");

@@ -74,7 +74,7 @@ async fn answers_again_without_reading_again() {
     let again = rig.engine.map(job(&path, "overview_page")).await.unwrap();
     assert!(again.cache_hit && again.timing.map == Duration::ZERO);
     // The other tools of the family share the artifact.
-    assert!(rig.engine.map(job(&path, "hlo_stats")).await.unwrap().cache_hit);
+    assert!(rig.engine.map(job(&path, "op_profile")).await.unwrap().cache_hit);
     assert_eq!(first.artifact.encode(), again.artifact.encode());
 
     rig.write("h0.xplane.pb", b"\x22\x03h00");
@@ -86,13 +86,13 @@ async fn answers_again_without_reading_again() {
 #[tokio::test]
 async fn says_what_is_wrong_with_a_file() {
     let rig = Rig::new(1, 1 << 30);
-    let missing = rig.engine.map(job(&rig.dir.path().join("x.xplane.pb"), "hlo_stats")).await.unwrap_err();
+    let missing = rig.engine.map(job(&rig.dir.path().join("x.xplane.pb"), "op_profile")).await.unwrap_err();
     assert_eq!(missing.code(), "file_not_found");
     let damaged = rig.write("bad.xplane.pb", &[0xff; 40]);
-    let error = rig.engine.map(job(&damaged, "hlo_stats")).await.unwrap_err();
+    let error = rig.engine.map(job(&damaged, "op_profile")).await.unwrap_err();
     assert_eq!(error.code(), "malformed_trace");
     let path = rig.write("h0.xplane.pb", TRACE);
-    let mut other = job(&path, "hlo_stats");
+    let mut other = job(&path, "op_profile");
     other.expected = Some(TraceIdentity { path: path.clone(), size_bytes: 99, modified_unix_ns: 0 });
     assert_eq!(rig.engine.map(other).await.unwrap_err().code(), "trace_changed");
     assert!(rig.metrics.render().contains("outcome=\"trace_changed\""));
@@ -103,7 +103,7 @@ async fn makes_the_same_thing_once() {
     let rig = Rig::new(4, 1 << 30);
     let path = rig.write("h0.xplane.pb", TRACE);
     let release = rig.block_pool().await;
-    let jobs: Vec<_> = ["hlo_stats", "overview_page", "hlo_stats"]
+    let jobs: Vec<_> = ["op_profile", "overview_page", "op_profile"]
         .map(|tool| {
             let (engine, job) = (rig.engine.clone(), job(&path, tool));
             tokio::spawn(async move { engine.map(job).await })
@@ -123,7 +123,7 @@ async fn waits_for_a_permit_and_gives_it_back_when_dropped() {
     let (one, two) = (rig.write("1.xplane.pb", TRACE), rig.write("2.xplane.pb", TRACE));
     let release = rig.block_pool().await;
     let spawn = |path: &Path| {
-        let (engine, job) = (rig.engine.clone(), job(path, "hlo_stats"));
+        let (engine, job) = (rig.engine.clone(), job(path, "op_profile"));
         tokio::spawn(async move { engine.map(job).await })
     };
     let first = spawn(&one);
@@ -145,12 +145,12 @@ async fn stops_at_the_deadline() {
     let path = rig.write("h0.xplane.pb", TRACE);
     let release = rig.block_pool().await;
     for after in [Duration::ZERO, Duration::from_millis(20)] {
-        let mut late = job(&path, "hlo_stats");
+        let mut late = job(&path, "op_profile");
         late.deadline = Some(Instant::now() + after);
         assert_eq!(rig.engine.map(late).await.unwrap_err().code(), "deadline_exceeded");
     }
     drop(release);
-    assert!(rig.engine.map(job(&path, "hlo_stats")).await.is_ok());
+    assert!(rig.engine.map(job(&path, "op_profile")).await.is_ok());
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn stays_within_the_budget() {
     for i in 0..20 {
         let path =
             rig.write(&format!("{i}.xplane.pb"), &[b"\x22\xc0\x84\x3d".as_slice(), &vec![b'x'; 1_000_000]].concat());
-        assert!(rig.engine.map(job(&path, "hlo_stats")).await.is_ok(), "trace {i}");
+        assert!(rig.engine.map(job(&path, "op_profile")).await.is_ok(), "trace {i}");
         let status = rig.engine.status();
         assert!(status.bytes_held <= status.bytes_limit, "{status:?}");
     }
@@ -170,7 +170,7 @@ async fn stays_within_the_budget() {
     giant.resize(4 + 400_000, b'y');
     let path = rig.write("giant.xplane.pb", &giant);
     let tiny = Rig::new(1, 100_000);
-    assert!(tiny.engine.map(job(&path, "hlo_stats")).await.is_ok());
+    assert!(tiny.engine.map(job(&path, "op_profile")).await.is_ok());
     assert!(tiny.engine.status().bytes_held <= 100_000);
 }
 
@@ -185,7 +185,7 @@ async fn gives_everything_back_whatever_is_dropped() {
         .collect();
     let mut jobs = Vec::new();
     for i in 0..120 {
-        let (engine, job) = (rig.engine.clone(), job(&traces[i % 5], "hlo_stats"));
+        let (engine, job) = (rig.engine.clone(), job(&traces[i % 5], "op_profile"));
         jobs.push(tokio::spawn(async move { engine.map(job).await.map(drop) }));
         if i % 3 == 0 {
             // Every moment of a job's life is hit by some of these.
@@ -202,6 +202,6 @@ async fn gives_everything_back_whatever_is_dropped() {
     assert!(rig.engine.status().bytes_held <= 4 << 20);
     // A job that needs the whole budget gets it: nothing was lost.
     let path = rig.write("giant.xplane.pb", &[b"\x22\xc0\x8d\xb7\x01".as_slice(), &vec![b'y'; 3_000_000]].concat());
-    let giant = tokio::time::timeout(Duration::from_secs(10), rig.engine.map(job(&path, "hlo_stats"))).await;
+    let giant = tokio::time::timeout(Duration::from_secs(10), rig.engine.map(job(&path, "op_profile"))).await;
     assert!(giant.unwrap().is_ok());
 }
