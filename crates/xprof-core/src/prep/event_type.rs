@@ -147,6 +147,14 @@ impl EventType {
         !matches!(self, Self::Unknown | Self::Other | Self::ImplicitRoot | Self::Iterator)
     }
 
+    /// Whether an event of this type may begin a group, or is an execution that is told whether it ran eagerly.
+    pub fn can_cause(self) -> bool {
+        matches!(
+            self,
+            Self::TraceContext | Self::ExecutorProcess | Self::EagerExecute | Self::KernelExecute | Self::TfOpRun
+        )
+    }
+
     /// Whether a group is not named after a root of this type.
     pub fn is_implicit_root(self) -> bool {
         matches!(self, Self::ImplicitRoot | Self::ExecutorProcess)

@@ -5,7 +5,7 @@
 
 use super::mix::{mix_all, mix_text};
 use super::{Prepared, context, planes};
-use crate::xspace::{Event, Line, Plane, StatKind, StatValue};
+use crate::xspace::{Event, Line, Plane, StatKind};
 
 /// Direction, id and category of one end of a flow, as the `flow` stat encodes them:
 ///
@@ -72,7 +72,7 @@ impl PlaneFlows {
 
     /// The flow of one event: of the file's own and those that its links make, the last one counts.
     pub fn of(&self, event: &Event<'_>) -> Option<Flow> {
-        if !self.any_on(event.line) {
+        if !event.line.is_marked(event.idx) {
             return None;
         }
         // Derived events repeat the ids of what they were derived from, which is no link.
@@ -82,22 +82,26 @@ impl PlaneFlows {
 
     /// `parity:` an event that is both consumer and producer keeps its incoming flow only.
     fn of_links(&self, event: &Event<'_>) -> Option<Flow> {
-        self.of_context(event, IN, StatKind::ConsumerType, StatKind::ConsumerId)
-            .or_else(|| self.of_context(event, OUT, StatKind::ProducerType, StatKind::ProducerId))
-            .or_else(|| {
-                // `parity:` a correlation id that is not an unsigned number counts as 0.
-                let id = event.stat(StatKind::CorrelationId)?.uint();
-                let direction = if self.is_device { IN } else { OUT };
-                // Correlation ids are no context ids, so equal ones must not meet.
-                let id = mix_all(&[CORRELATION, self.host, id]);
-                Some(Flow::new(direction, id, context::GPU_LAUNCH as u64))
-            })
-    }
-
-    fn of_context(&self, event: &Event<'_>, direction: u64, kind: StatKind, id: StatKind) -> Option<Flow> {
-        let context_type = event.stat(kind)?.int();
-        let id = event.stat(id).map(StatValue::int_or_uint)?;
-        Some(self.flow(direction, context_type, id))
+        const KINDS: [StatKind; 5] = [
+            StatKind::ConsumerType,
+            StatKind::ConsumerId,
+            StatKind::ProducerType,
+            StatKind::ProducerId,
+            StatKind::CorrelationId,
+        ];
+        let [consumer_type, consumer_id, producer_type, producer_id, correlation] = event.find(KINDS);
+        if let (Some(context_type), Some(id)) = (consumer_type, consumer_id) {
+            return Some(self.flow(IN, context_type.int(), id.int_or_uint()));
+        }
+        if let (Some(context_type), Some(id)) = (producer_type, producer_id) {
+            return Some(self.flow(OUT, context_type.int(), id.int_or_uint()));
+        }
+        // `parity:` a correlation id that is not an unsigned number counts as 0.
+        let id = correlation?.uint();
+        let direction = if self.is_device { IN } else { OUT };
+        // Correlation ids are no context ids, so equal ones must not meet.
+        let id = mix_all(&[CORRELATION, self.host, id]);
+        Some(Flow::new(direction, id, context::GPU_LAUNCH as u64))
     }
 
     fn flow(&self, direction: u64, context_type: i64, id: u64) -> Flow {

@@ -9,7 +9,7 @@ use super::context::{LEGACY, TPU_LAUNCH, TPU_STREAM};
 use super::mix::mix_all;
 use super::planes;
 use crate::xspace::schema::line_names;
-use crate::xspace::{AddedValue, Event, Line, Plane, StatKind, StatValue};
+use crate::xspace::{AddedStats, AddedValue, Event, Line, Plane, StatKind, StatValue};
 use crate::{Diag, Result};
 
 /// The runtime writes the low bits of a run id on the device and all of them on the host.
@@ -64,7 +64,7 @@ fn role_of(name: &str) -> Role {
 /// Name of the event that spans a start and a stop marker of a thread pool.
 const REGION: &str = "ThreadpoolListener::Region";
 
-type Stats = Vec<(u32, StatKind, AddedValue)>;
+type Stats = AddedStats;
 
 /// Rewrites one plane.
 pub(super) fn run(plane: &mut Plane, diag: &Diag) -> Result<()> {
@@ -86,7 +86,7 @@ pub(super) fn run(plane: &mut Plane, diag: &Diag) -> Result<()> {
             Ok(match core {
                 Some(core) if *line.name == *line_names::XLA_MODULES => module_links(shared, line, core),
                 _ if any_role => role_stats(shared, line, &roles),
-                _ => Vec::new(),
+                _ => Stats::default(),
             })
         })
         .collect::<Result<_>>()?;
@@ -138,7 +138,7 @@ fn add_regions(plane: &mut Plane, roles: &[Role], diag: &Diag) -> Result<()> {
 
 /// What the roles of a line's events add to them.
 fn role_stats(plane: &Plane, line: &Line, roles: &[Role]) -> Stats {
-    let mut out = Vec::new();
+    let mut out = Stats::default();
     for (idx, &row) in line.events.metadata.iter().enumerate() {
         let role = roles.get(row as usize).copied().unwrap_or(Role::None);
         if role == Role::None {
@@ -146,20 +146,23 @@ fn role_stats(plane: &Plane, line: &Line, roles: &[Role]) -> Stats {
         }
         let Some(event) = line.event(plane, idx) else { continue };
         match role {
-            Role::Root(level) => out.push((idx as u32, StatKind::RootLevel, AddedValue::Int(level))),
+            Role::Root(level) => out.push(idx as u32, StatKind::RootLevel, AddedValue::Int(level)),
             Role::ExecutorProcess => produce(&mut out, &event, LEGACY, legacy_key(&event)),
             Role::TpuExecute => consume(&mut out, &event, LEGACY, legacy_key(&event)),
             Role::Enqueue => produce(&mut out, &event, TPU_STREAM, request_key(&event)),
             Role::Request => consume(&mut out, &event, TPU_STREAM, request_key(&event)),
             Role::EnqueueProgram => {
-                mask_run_id(&mut out, &event);
-                produce(&mut out, &event, TPU_LAUNCH, launch_key(&event));
+                let key = launch_key(&mut out, &event);
+                produce(&mut out, &event, TPU_LAUNCH, key);
             }
             Role::CompleteCallbacks => {
-                mask_run_id(&mut out, &event);
-                consume(&mut out, &event, TPU_LAUNCH, launch_key(&event));
+                let key = launch_key(&mut out, &event);
+                consume(&mut out, &event, TPU_LAUNCH, key);
             }
-            Role::Continuation => mask_run_id(&mut out, &event),
+            Role::Continuation => {
+                let run = event.stat(StatKind::RunId).map(StatValue::int_or_uint);
+                mask_run_id(&mut out, &event, run);
+            }
             Role::None | Role::StartRegion | Role::StopRegion => {}
         }
     }
@@ -168,49 +171,50 @@ fn role_stats(plane: &Plane, line: &Line, roles: &[Role]) -> Stats {
 
 /// A module's execution on a core was launched by the host event of the same core, queue and run.
 fn module_links(plane: &Plane, line: &Line, core: u64) -> Stats {
-    let mut out = Vec::new();
+    let mut out = Stats::default();
     if !line.stat_kinds.contains(StatKind::QueueId) || !line.stat_kinds.contains(StatKind::RunId) {
         return out;
     }
     for event in line.events(plane) {
-        let key = number(&event, StatKind::QueueId)
-            .zip(number(&event, StatKind::RunId))
-            .map(|(queue, run)| launch_id(core, queue, run, number(&event, StatKind::CoreType)));
+        let [queue, run, core_type] = numbers(&event, [StatKind::QueueId, StatKind::RunId, StatKind::CoreType]);
+        let key = queue.zip(run).map(|(queue, run)| launch_id(core, queue, run, core_type));
         consume(&mut out, &event, TPU_LAUNCH, key);
     }
     out
 }
 
-fn number(event: &Event<'_>, kind: StatKind) -> Option<u64> {
-    event.stat(kind).map(StatValue::int_or_uint)
+/// Integers of an event, decoded in one walk.
+fn numbers<const N: usize>(event: &Event<'_>, kinds: [StatKind; N]) -> [Option<u64>; N] {
+    event.find(kinds).map(|value| value.map(StatValue::int_or_uint))
 }
 
 fn legacy_key(event: &Event<'_>) -> Option<u64> {
-    let (id, iter) = number(event, StatKind::Id).zip(number(event, StatKind::IterNum))?;
-    Some(mix_all(&[LEGACY as u64, id, iter]))
+    let [id, iter] = numbers(event, [StatKind::Id, StatKind::IterNum]);
+    Some(mix_all(&[LEGACY as u64, id?, iter?]))
 }
 
 fn request_key(event: &Event<'_>) -> Option<u64> {
-    let (request, queue) = number(event, StatKind::RequestId).zip(number(event, StatKind::QueueAddr))?;
-    Some(mix_all(&[TPU_STREAM as u64, request, queue]))
+    let [request, queue] = numbers(event, [StatKind::RequestId, StatKind::QueueAddr]);
+    Some(mix_all(&[TPU_STREAM as u64, request?, queue?]))
 }
 
-fn launch_key(event: &Event<'_>) -> Option<u64> {
-    let device = number(event, StatKind::DeviceOrdinal)?;
-    let queue = number(event, StatKind::QueueId)?;
-    let run = number(event, StatKind::RunId)? & RUN_ID_MASK;
-    Some(launch_id(device, queue, run, number(event, StatKind::CoreType)))
+/// The key of a program's launch. The run id is masked, on the event too.
+fn launch_key(out: &mut Stats, event: &Event<'_>) -> Option<u64> {
+    const KINDS: [StatKind; 4] = [StatKind::DeviceOrdinal, StatKind::QueueId, StatKind::RunId, StatKind::CoreType];
+    let [device, queue, run, core_type] = numbers(event, KINDS);
+    mask_run_id(out, event, run);
+    Some(launch_id(device?, queue?, run? & RUN_ID_MASK, core_type))
 }
 
 fn launch_id(device: u64, queue: u64, run: u64, core_type: Option<u64>) -> u64 {
     mix_all(&[TPU_LAUNCH as u64, device, queue, run, core_type.unwrap_or(0)])
 }
 
-fn mask_run_id(out: &mut Stats, event: &Event<'_>) {
-    if let Some(run) = number(event, StatKind::RunId)
+fn mask_run_id(out: &mut Stats, event: &Event<'_>, run: Option<u64>) {
+    if let Some(run) = run
         && run & !RUN_ID_MASK != 0
     {
-        out.push((event.idx as u32, StatKind::RunId, AddedValue::Uint(run & RUN_ID_MASK)));
+        out.push(event.idx as u32, StatKind::RunId, AddedValue::Uint(run & RUN_ID_MASK));
     }
 }
 
@@ -224,7 +228,7 @@ fn consume(out: &mut Stats, event: &Event<'_>, context_type: i64, id: Option<u64
 
 fn link(out: &mut Stats, event: &Event<'_>, kinds: [StatKind; 2], context_type: i64, id: Option<u64>) {
     if let Some(id) = id {
-        out.push((event.idx as u32, kinds[0], AddedValue::Int(context_type)));
-        out.push((event.idx as u32, kinds[1], AddedValue::Uint(id)));
+        out.push(event.idx as u32, kinds[0], AddedValue::Int(context_type));
+        out.push(event.idx as u32, kinds[1], AddedValue::Uint(id));
     }
 }

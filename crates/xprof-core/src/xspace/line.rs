@@ -4,6 +4,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::plane::Span;
+use super::added::AddedStats;
+use super::marks::Marks;
 use super::stat::{RawStat, Stat, StatKindSet, StatValue};
 use super::{EventMetadata, NO_METADATA, Plane, StatKind};
 use crate::wire::{Fields, Value, read_varint};
@@ -34,7 +36,8 @@ pub struct Line {
     pub stat_kinds: StatKindSet,
     /// Group of each event, [`NO_GROUP`] for none; set by preparation, `None` where the file's own stats count.
     pub groups: Option<Vec<u32>>,
-    pub(super) added: Vec<Added>,
+    pub(super) added: AddedStats,
+    pub(super) marks: Marks,
     pub(super) data: Bytes,
 }
 
@@ -94,38 +97,6 @@ impl Bodies {
         match self {
             Self::Narrow { at, .. } => at.capacity() * 4,
             Self::Wide(at) => at.capacity() * 8,
-        }
-    }
-}
-
-/// A stat that preparation adds to an event; it hides the file's stat of the same kind.
-#[derive(Debug, Clone)]
-pub(super) struct Added {
-    event: u32,
-    kind: StatKind,
-    value: AddedValue,
-}
-
-/// The value of a stat that preparation adds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum AddedValue {
-    /// A signed integer.
-    Int(i64),
-    /// An unsigned integer.
-    Uint(u64),
-    /// A double.
-    Double(f64),
-    /// Text.
-    Str(ByteString),
-}
-
-impl AddedValue {
-    fn view(&self) -> StatValue<'_> {
-        match self {
-            Self::Int(v) => StatValue::Int(*v),
-            Self::Uint(v) => StatValue::Uint(*v),
-            Self::Double(v) => StatValue::Double(*v),
-            Self::Str(v) => StatValue::Ref(v),
         }
     }
 }
@@ -208,20 +179,17 @@ impl Line {
     }
 
     /// Sets stats of events. A later value of the same kind on the same event replaces an earlier one and the file's.
-    pub fn add_stats(&mut self, stats: impl IntoIterator<Item = (u32, StatKind, AddedValue)>) {
-        let n_before = self.added.len();
-        self.added.extend(stats.into_iter().map(|(event, kind, value)| Added { event, kind, value }));
-        if self.added.len() == n_before {
+    pub fn add_stats(&mut self, stats: AddedStats) {
+        if stats.is_empty() {
             return;
         }
-        for added in &self.added[n_before..] {
-            self.stat_kinds.insert(added.kind);
+        for (event, kind) in stats.keys() {
+            self.stat_kinds.insert(kind);
+            if Marks::is_marking(kind) {
+                self.marks.set(event as usize);
+            }
         }
-        // Stable: of equal keys the last one was added last, and is the one to keep.
-        self.added.sort_by_key(|a| (a.event, a.kind));
-        self.added.reverse();
-        self.added.dedup_by_key(|a| (a.event, a.kind));
-        self.added.reverse();
+        self.added.append(stats);
     }
 
     /// Removes all events for which `keep` is false.
@@ -245,19 +213,8 @@ impl Line {
 
     /// Rearranges the events: the new one at place `i` is the old one at `order[i]`.
     fn permute(&mut self, order: &[u32]) {
-        if !self.added.is_empty() {
-            let mut place = vec![u32::MAX; self.events.len()];
-            for (new, &old) in order.iter().enumerate() {
-                if let Some(slot) = place.get_mut(old as usize) {
-                    *slot = new as u32;
-                }
-            }
-            self.added.retain_mut(|a| {
-                a.event = place.get(a.event as usize).copied().unwrap_or(u32::MAX);
-                a.event != u32::MAX
-            });
-            self.added.sort_by_key(|a| (a.event, a.kind));
-        }
+        self.added.permute(order, self.events.len());
+        self.marks.permute(order);
         permute(&mut self.events.metadata, order);
         permute(&mut self.events.begin_ps, order);
         permute(&mut self.events.duration_ps, order);
@@ -267,21 +224,23 @@ impl Line {
         }
     }
 
-    fn added_of(&self, event: usize) -> &[Added] {
-        if self.added.is_empty() {
-            return &[];
-        }
-        let event = event as u32;
-        let from = self.added.partition_point(|a| a.event < event);
-        let n = self.added[from..].iter().take_while(|a| a.event == event).count();
-        &self.added[from..from + n]
+    /// Whether an event may have a stat that links or groups it; where not, its stats need not be asked for one.
+    #[inline]
+    pub fn is_marked(&self, event: usize) -> bool {
+        self.marks.get(event)
+    }
+
+    /// The events for which [`Line::is_marked`] is true, ascending.
+    pub fn marked(&self) -> impl Iterator<Item = usize> + '_ {
+        self.marks.iter()
     }
 
     /// Roughly the bytes of memory held beside the file.
     pub fn weight(&self) -> usize {
         size_of::<Self>()
             + self.events.weight()
-            + self.added.capacity() * size_of::<Added>()
+            + self.added.weight()
+            + self.marks.weight()
             + self.groups.as_ref().map_or(0, |g| g.capacity() * 4)
     }
 }
@@ -367,23 +326,24 @@ impl<'a> Event<'a> {
 
     /// The stats in the order of the file, without those that preparation replaced, then those that preparation added.
     pub fn stats(&self) -> impl Iterator<Item = Stat<'a>> + 'a {
-        let (plane, added) = (self.plane, self.line.added_of(self.idx));
+        let (plane, line) = (self.plane, self.line);
+        let added = line.added.of(self.idx);
         Fields::new(self.body())
             .map_while(Result::ok)
             .filter(|f| f.number == 4)
             .map(move |f| plane.resolve(RawStat::decode(f.value.as_bytes())))
             .filter(move |s| added.is_empty() || !added.iter().any(|a| Some(a.kind) == s.kind))
-            .chain(added.iter().map(|a| Stat { name: a.kind.name(), kind: Some(a.kind), value: a.value.view() }))
+            .chain(added.iter().map(move |a| Stat { name: a.kind.name(), kind: Some(a.kind), value: line.added.value(a) }))
     }
 
     /// The first stat of that kind on the event itself.
     #[inline]
     pub fn stat(&self, kind: StatKind) -> Option<StatValue<'a>> {
-        if !self.line.stat_kinds.contains(kind) {
+        if !self.line.stat_kinds.contains(kind) || (Marks::is_marking(kind) && !self.line.is_marked(self.idx)) {
             return None;
         }
-        if let Some(added) = self.line.added_of(self.idx).iter().find(|a| a.kind == kind) {
-            return Some(added.value.view());
+        if let Some(added) = self.line.added.of(self.idx).iter().find(|a| a.kind == kind) {
+            return Some(self.line.added.value(added));
         }
         let mut fields = Fields::new(self.body());
         while let Ok(Some(field)) = fields.next_field() {
@@ -402,8 +362,8 @@ impl<'a> Event<'a> {
     /// aggregated one. For loops that want several facts of each event of a long line.
     #[inline(always)]
     pub fn each_stat(&self, mut each: impl FnMut(StatKind, StatValue<'a>)) -> i64 {
-        for added in self.line.added_of(self.idx) {
-            each(added.kind, added.value.view());
+        for added in self.line.added.of(self.idx) {
+            each(added.kind, self.line.added.value(added));
         }
         let mut num_occurrences = 0;
         let mut fields = Fields::new(self.body());
@@ -421,6 +381,20 @@ impl<'a> Event<'a> {
             }
         }
         num_occurrences
+    }
+
+    /// The first stat of each of these kinds on the event itself, in one walk over its stats.
+    #[inline]
+    pub fn find<const N: usize>(&self, kinds: [StatKind; N]) -> [Option<StatValue<'a>>; N] {
+        let mut found = [None; N];
+        self.each_stat(|kind, value| {
+            for (slot, wanted) in found.iter_mut().zip(kinds) {
+                if kind == wanted && slot.is_none() {
+                    *slot = Some(value);
+                }
+            }
+        });
+        found
     }
 
     /// The first stat of that kind on the event, else on its metadata.

@@ -6,8 +6,10 @@
 //!
 //! Memory grows with the number of events (24 bytes each) and of metadata entries, never with the size of the file.
 
+mod added;
 mod id_table;
 mod line;
+mod marks;
 mod plane;
 mod read;
 pub mod schema;
@@ -19,7 +21,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-pub use line::{AddedValue, Event, EventColumns, Line, NO_GROUP};
+pub use added::{AddedStats, AddedValue};
+pub use line::{Event, EventColumns, Line, NO_GROUP};
 pub use plane::{EventMetadata, NO_METADATA, Plane, StatMetadata};
 pub use schema::StatKind;
 pub use stat::{RawStat, RawValue, Stat, StatKindSet, StatValue};

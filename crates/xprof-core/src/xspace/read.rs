@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::id_table::IdTable;
 use super::line::Bodies;
+use super::marks::{MARKS_PER_WORD, Marks};
 use super::plane::{Span, peek_metadata_id};
 use super::{
     EventColumns, EventMetadata, Line, NO_METADATA, Plane, StatKind, StatKindSet, StatMetadata, TraceBytes, XSpace,
@@ -35,6 +36,7 @@ const MAX_PLANES: usize = 1 << 16;
 const MAX_LINES: usize = 1 << 20;
 /// Events per piece of parallel work: some milliseconds.
 const CHUNK: usize = 1 << 16;
+const MARK_WORDS: usize = CHUNK / MARKS_PER_WORD;
 /// Marks an event that could not be decoded until it is removed.
 const DAMAGED: u32 = NO_METADATA - 1;
 /// Lines longer than this give their pages back after they were read.
@@ -312,6 +314,7 @@ struct Piece<'a> {
     metadata: &'a mut [u32],
     begin_ps: &'a mut [u64],
     duration_ps: &'a mut [u64],
+    marks: &'a mut [u64],
     at: PieceAt<'a>,
 }
 
@@ -335,6 +338,7 @@ fn read_events(
     let mut metadata = vec![0u32; n_events];
     let mut begin_ps = vec![0u64; n_events];
     let mut duration_ps = vec![0u64; n_events];
+    let mut marks = Marks::none(n_events);
     let mut at_narrow = vec![0u32; if narrow { n_events } else { 0 }];
     let mut at_wide = vec![0u64; if narrow { 0 } else { n_events }];
 
@@ -348,12 +352,13 @@ fn read_events(
         .chunks_mut(CHUNK)
         .zip(begin_ps.chunks_mut(CHUNK))
         .zip(duration_ps.chunks_mut(CHUNK))
+        .zip(marks.words_mut().chunks_mut(MARK_WORDS))
         .zip(places)
         .enumerate()
-        .map(|(i, (((metadata, begin_ps), duration_ps), at))| {
+        .map(|(i, ((((metadata, begin_ps), duration_ps), marks), at))| {
             let from = pieces.get(i).copied().unwrap_or(body.len());
             let to = pieces.get(i + 1).copied().unwrap_or(body.len());
-            Piece { body: body.get(from..to).unwrap_or_default(), metadata, begin_ps, duration_ps, at }
+            Piece { body: body.get(from..to).unwrap_or_default(), metadata, begin_ps, duration_ps, marks, at }
         })
         .collect();
     let facts: Vec<_> = work
@@ -370,6 +375,7 @@ fn read_events(
         .collect::<Result<_>>()?;
 
     let bodies = if narrow { Bodies::Narrow { base, at: at_narrow } } else { Bodies::Wide(at_wide) };
+    line.marks = marks;
     line.events = EventColumns { metadata, begin_ps, duration_ps, bodies };
     let (mut n_dangling, mut n_damaged) = (0, 0);
     for f in facts {
@@ -417,8 +423,7 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
             PieceAt::Narrow(at) => at[i] = (from + length_at) as u32,
             PieceAt::Wide(at) => at[i] = base + (from + length_at) as u64,
         }
-        i += 1;
-
+        let mut is_marked = false;
         let (mut id, mut offset_ps, mut duration) = (0i64, 0u64, 0u64);
         let mut inner = Fields::new(event);
         let complete = loop {
@@ -432,6 +437,7 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
                     (4, Value::Bytes(stat)) => {
                         if let Some(kind) = plane.stat_kind(peek_metadata_id(stat)) {
                             facts.kinds.insert(kind);
+                            is_marked |= Marks::is_marking(kind);
                         }
                     }
                     _ => {}
@@ -440,6 +446,10 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
                 Err(_) => break false,
             }
         };
+        if is_marked && let Some(word) = piece.marks.get_mut(i / MARKS_PER_WORD) {
+            *word |= 1 << (i % MARKS_PER_WORD);
+        }
+        i += 1;
         *begin_ps = origin_ps.wrapping_add(offset_ps);
         *duration_ps = duration;
         *metadata = if complete {

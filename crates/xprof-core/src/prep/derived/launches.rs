@@ -112,7 +112,7 @@ impl LaunchTable {
             stats.push((event, StatKind::AvgLaunchTimeUs, AddedValue::Double(average_us)));
         }
         line.groups = Some(numbers);
-        line.add_stats(stats);
+        line.add_stats(stats.into_iter().collect());
         line
     }
 }

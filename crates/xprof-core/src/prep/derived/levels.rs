@@ -136,7 +136,7 @@ impl Levels {
         if self.groups.iter().any(|&g| g != NO_GROUP) {
             self.line.groups = Some(self.groups);
         }
-        self.line.add_stats(self.stats);
+        self.line.add_stats(self.stats.into_iter().collect());
         self.line
     }
 }

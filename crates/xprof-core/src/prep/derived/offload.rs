@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::FIRST_ID;
 use super::names::Names;
-use crate::xspace::{AddedValue, EventMetadata, Line, Plane, StatKind};
+use crate::xspace::{AddedValue, EventMetadata, Line, Plane, StatKind, StatValue};
 
 /// Number of the first row among derived lines.
 const FIRST_ROW: i64 = 8;
@@ -61,12 +61,31 @@ pub(super) struct Offloads {
 struct Row {
     line: Line,
     end_ps: u64,
-    stats: Vec<(u32, StatKind, AddedValue)>,
+    /// Of each event the metadata rows of the instructions that begin and end it.
+    instructions: Vec<(u32, u32)>,
+}
+
+/// What the metadata of an instruction says about its copy.
+#[derive(Debug, Clone)]
+struct Copied {
+    bytes: Option<i64>,
+    shape: Option<ByteString>,
+}
+
+impl Copied {
+    fn of(plane: &Plane, row: u32) -> Self {
+        let stat = |kind| plane.metadata_stat(plane.metadata(row), kind);
+        let text = |shape: StatValue<'_>| ByteString::try_from(plane.share(shape.text_bytes())).unwrap_or_default();
+        Self {
+            bytes: stat(StatKind::RawBytesAccessed).map(StatValue::int),
+            shape: stat(StatKind::ShapeWithLayout).map(text),
+        }
+    }
 }
 
 impl Offloads {
-    /// Takes an instruction into account; `metadata` is its row in `plane`.
-    pub(super) fn add(&mut self, role: Role, plane: &Plane, metadata: u32, begin_ps: u64, end_ps: u64) {
+    /// Takes an instruction into account; `metadata` is its row.
+    pub(super) fn add(&mut self, role: Role, metadata: u32, begin_ps: u64, end_ps: u64) {
         if role.is_start {
             self.pending.entry(role.name).or_default().push_back((begin_ps, metadata));
             return;
@@ -75,19 +94,9 @@ impl Offloads {
             return;
         };
         let row = self.free_row(start_ps);
-        let event = row.line.events.len() as u32;
         row.end_ps = row.end_ps.max(end_ps);
         row.line.events.push(role.name, start_ps, end_ps.saturating_sub(start_ps));
-        row.stats.push((event, StatKind::IsAsync, AddedValue::Int(1)));
-        // `parity:` the size is what the end says, the shape what the start says.
-        if let Some(bytes) = plane.metadata_stat(plane.metadata(metadata), StatKind::RawBytesAccessed) {
-            row.stats.push((event, StatKind::RawBytesAccessed, AddedValue::Int(bytes.int())));
-        }
-        if let Some(shape) = plane.metadata_stat(plane.metadata(start), StatKind::ShapeWithLayout) {
-            let shape = plane.share(shape.text_bytes());
-            let shape = ByteString::try_from(shape).unwrap_or_default();
-            row.stats.push((event, StatKind::ShapeWithLayout, AddedValue::Str(shape)));
-        }
+        row.instructions.push((start, metadata));
     }
 
     /// The row that has been free for longest, of equal ones the last; a new one if none is free;
@@ -99,7 +108,7 @@ impl Offloads {
             _ if self.rows.len() < MAX_ROWS => {
                 let n = self.rows.len();
                 let line = Line::new(FIRST_ID + FIRST_ROW + n as i64, format!("Host Offload Ops row {n}"), 0);
-                self.rows.push(Row { line, end_ps: 0, stats: Vec::new() });
+                self.rows.push(Row { line, end_ps: 0, instructions: Vec::new() });
                 n
             }
             _ => MAX_ROWS - 1,
@@ -107,11 +116,24 @@ impl Offloads {
         &mut self.rows[at]
     }
 
-    /// The finished lines.
-    pub(super) fn finish(self) -> impl Iterator<Item = Line> {
-        self.rows.into_iter().map(|mut row| {
-            row.line.add_stats(row.stats);
+    /// The finished lines of `plane`.
+    pub(super) fn finish(self, plane: &Plane) -> Vec<Line> {
+        let mut known: FxHashMap<u32, Copied> = FxHashMap::default();
+        let finish = |mut row: Row| {
+            let stats = row.instructions.iter().zip(0u32..).flat_map(|(&(start, end), event)| {
+                // `parity:` the size is what the end says, the shape what the start says.
+                let mut of = |row| known.entry(row).or_insert_with(|| Copied::of(plane, row)).clone();
+                let (bytes, shape) = (of(end).bytes, of(start).shape);
+                let stats = [
+                    Some((StatKind::IsAsync, AddedValue::Int(1))),
+                    bytes.map(|bytes| (StatKind::RawBytesAccessed, AddedValue::Int(bytes))),
+                    shape.map(|shape| (StatKind::ShapeWithLayout, AddedValue::Str(shape))),
+                ];
+                stats.into_iter().flatten().map(move |(kind, value)| (event, kind, value))
+            });
+            row.line.add_stats(stats.collect());
             row.line
-        })
+        };
+        self.rows.into_iter().map(finish).collect()
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
             sources.add(item, &[source]);
         }
         if let Some(role) = facts.offload {
-            offloads.add(role, plane, row, item.begin_ps, item.end_ps);
+            offloads.add(role, row, item.begin_ps, item.end_ps);
         }
     }
     let mut lines = Vec::new();
@@ -94,7 +94,7 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
         line.close(0);
         lines.push(line.finish());
     }
-    lines.extend(offloads.finish());
+    lines.extend(offloads.finish(plane));
     lines.par_iter_mut().for_each(Line::sort_events);
     Ok(TimelinePlane::with_derived(plane, names, lines))
 }

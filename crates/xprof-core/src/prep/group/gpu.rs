@@ -9,7 +9,7 @@ use super::Groups;
 use crate::prep::planes;
 use crate::prep::time_order::{Timed, in_time_order};
 use crate::xspace::schema::line_names;
-use crate::xspace::{AddedValue, Line, NO_GROUP, Plane, StatKind, XSpace};
+use crate::xspace::{AddedStats, AddedValue, Line, NO_GROUP, Plane, StatKind, XSpace};
 use crate::{Diag, Result};
 
 /// Id of the derived `Steps` line: 0xdeadbeef as a signed number of 32 bits.
@@ -92,14 +92,14 @@ fn add_steps(plane: &mut Plane, order: &[Timed], groups: &Groups) {
     }
     let timestamp_ns = plane.lines.iter().filter(|l| !l.is_derived()).map(|l| l.timestamp_ns).min().unwrap_or(0);
     let mut rows = rustc_hash::FxHashMap::default();
-    let (mut numbers, mut stats) = (Vec::with_capacity(steps.len()), Vec::new());
+    let (mut numbers, mut stats) = (Vec::with_capacity(steps.len()), AddedStats::default());
     let mut line = Line::new(STEPS_LINE_ID, line_names::STEPS, timestamp_ns);
     for (i, (group, begin_ps, end_ps)) in steps.into_iter().enumerate() {
         let row = *rows.entry(group).or_insert_with(|| plane.add_event_metadata(group.to_string()));
         line.events.push(row, begin_ps, end_ps.saturating_sub(begin_ps));
         numbers.push(group);
         if let Some(name) = groups.shared_name(i64::from(group)) {
-            stats.push((i as u32, StatKind::StepName, AddedValue::Str(name.clone())));
+            stats.push(i as u32, StatKind::StepName, AddedValue::Str(name.clone()));
         }
     }
     line.groups = Some(numbers);

@@ -255,7 +255,7 @@ fn store(
         let eager = executed
             .iter()
             .map(|&(node, is_eager)| (node - place.base, StatKind::IsEager, AddedValue::Int(is_eager.into())));
-        plane.lines[place.line].add_stats(names.chain(eager));
+        plane.lines[place.line].add_stats(names.chain(eager).collect());
     }
 }
 

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::forest::{self, Edges, Forest, NONE};
 use crate::prep::event_type::{self, EventType};
+use crate::prep::mix::mix_all;
 use crate::prep::{context, planes};
 use crate::xspace::schema::{line_names, plane_names};
 use crate::xspace::{Event, Line, Plane, StatKind, StatValue, XSpace};
@@ -24,16 +25,9 @@ pub(super) struct NodeLine {
 /// One end of a context: events with equal ends are linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct ContextEnd {
-    context_type: i64,
-    id: u64,
-    process: Option<u64>,
+    /// Hash of the context's type, id and process: 16 bytes an end, of which there are millions.
+    context: u64,
     node: u32,
-}
-
-impl ContextEnd {
-    fn key(&self) -> (i64, u64, Option<u64>) {
-        (self.context_type, self.id, self.process)
-    }
 }
 
 /// What one line contributes.
@@ -111,12 +105,12 @@ pub(super) fn grouping_line(plane: &Plane) -> Option<usize> {
 
 /// Scans all lines that take part and connects them.
 pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
-    let types = space
+    let types: Vec<Vec<EventType>> = space
         .planes
         .par_iter()
         .map(|p| if planes::is_tpu(&p.name) { Vec::new() } else { event_type::of_plane(p) })
         .collect();
-    let (lines, n_nodes) = node_lines(space)?;
+    let (lines, n_nodes) = node_lines(space, can_cause(space, &types))?;
     let mut scan = Scan { lines, types, ..Scan::default() };
     let (mut parent, mut end) = (vec![NONE; n_nodes], vec![0; n_nodes]);
     let mut work = Vec::with_capacity(scan.lines.len());
@@ -153,7 +147,23 @@ pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
     Ok(scan)
 }
 
-fn node_lines(space: &XSpace) -> Result<(Vec<NodeLine>, usize)> {
+/// Whether some event can begin a group that reaches others, or is an execution that is told whether it ran eagerly.
+/// Where none can, as in most traces of a TPU that serves, only the cores' own steps are nodes: there is nothing to link.
+fn can_cause(space: &XSpace, types: &[Vec<EventType>]) -> bool {
+    space.planes.iter().zip(types).any(|(plane, types)| {
+        let has = |kind| plane.lines.iter().any(|line| line.stat_kinds.contains(kind));
+        if planes::is_tpu(&plane.name) {
+            return has(StatKind::ProducerId);
+        }
+        let is_host = *plane.name == *plane_names::HOST_CPU;
+        has(StatKind::RootLevel)
+            || (has(StatKind::CorrelationId) && !is_host)
+            || types.iter().any(|t| t.can_cause())
+    })
+}
+
+/// The lines whose events are nodes: of TPU planes the grouping line, of others all that have events, if `all` are wanted.
+fn node_lines(space: &XSpace, all: bool) -> Result<(Vec<NodeLine>, usize)> {
     let mut lines = Vec::new();
     let mut n_nodes = 0usize;
     let mut push = |plane: usize, line: usize, len: usize, groups_tpu| {
@@ -167,7 +177,7 @@ fn node_lines(space: &XSpace) -> Result<(Vec<NodeLine>, usize)> {
             }
             continue;
         }
-        for (l, line) in plane.lines.iter().enumerate().filter(|(_, l)| !l.events.is_empty()) {
+        for (l, line) in plane.lines.iter().enumerate().filter(|(_, l)| all && !l.events.is_empty()) {
             push(p, l, line.events.len(), false);
         }
     }
@@ -181,9 +191,6 @@ fn check_count(n: usize) -> Result<()> {
     }
     Err(Error::TooLarge { what: "the number of events to group".into(), limit: NONE.to_string() })
 }
-
-/// Stats without which an event is only a place in the nesting, unless its name says more.
-const KINDS: [StatKind; 4] = [StatKind::RootLevel, StatKind::CorrelationId, StatKind::ProducerId, StatKind::ConsumerId];
 
 /// The stats of one event that say how it is connected.
 #[derive(Debug, Default)]
@@ -202,20 +209,19 @@ impl Links {
     /// The first stat of each kind counts, but one that preparation set replaces it.
     fn of(event: &Event<'_>) -> Self {
         let mut links = Self::default();
-        // Not a `for` loop: iterating from inside is much faster here.
-        event.stats().for_each(|stat| {
-            let (int, number) = (stat.value.int(), stat.value.int_or_uint());
-            match stat.kind {
-                Some(StatKind::RootLevel) => _ = links.level.get_or_insert(int),
-                Some(StatKind::CorrelationId) => _ = links.correlation.get_or_insert(number),
-                Some(StatKind::ProducerType) => _ = links.producer.0.get_or_insert(int),
-                Some(StatKind::ProducerId) => _ = links.producer.1.get_or_insert(number),
-                Some(StatKind::ConsumerType) => _ = links.consumer.0.get_or_insert(int),
-                Some(StatKind::ConsumerId) => _ = links.consumer.1.get_or_insert(number),
-                Some(StatKind::EventProcessId) => _ = links.process.get_or_insert(number),
-                Some(StatKind::Id) => _ = links.id.get_or_insert(int),
-                Some(StatKind::IterNum) => _ = links.iteration.get_or_insert(int),
-                Some(StatKind::IsFunc) => _ = links.is_function.get_or_insert(int != 0),
+        event.each_stat(|kind, value| {
+            let (int, number) = (value.int(), value.int_or_uint());
+            match kind {
+                StatKind::RootLevel => _ = links.level.get_or_insert(int),
+                StatKind::CorrelationId => _ = links.correlation.get_or_insert(number),
+                StatKind::ProducerType => _ = links.producer.0.get_or_insert(int),
+                StatKind::ProducerId => _ = links.producer.1.get_or_insert(number),
+                StatKind::ConsumerType => _ = links.consumer.0.get_or_insert(int),
+                StatKind::ConsumerId => _ = links.consumer.1.get_or_insert(number),
+                StatKind::EventProcessId => _ = links.process.get_or_insert(number),
+                StatKind::Id => _ = links.id.get_or_insert(int),
+                StatKind::IterNum => _ = links.iteration.get_or_insert(int),
+                StatKind::IsFunc => _ = links.is_function.get_or_insert(int != 0),
                 _ => {}
             }
         });
@@ -225,13 +231,12 @@ impl Links {
 
 fn scan_line(plane: &Plane, line: &Line, base: u32, types: &[EventType]) -> LineFacts {
     let mut facts = LineFacts::default();
-    let linked = line.stat_kinds.contains_any(&KINDS);
     let plane_process = process_of(plane);
     let is_host = *plane.name == *plane_names::HOST_CPU;
     for (idx, &row) in line.events.metadata.iter().enumerate() {
         let node = base + idx as u32;
         let mut event_type = types.get(row as usize).copied().unwrap_or_default();
-        if !linked && !event_type.has_facts() {
+        if !line.is_marked(idx) && !event_type.has_facts() {
             continue;
         }
         let links = Links::of(&Event { plane, line, idx });
@@ -275,8 +280,8 @@ impl LineFacts {
     fn add_contexts(&mut self, links: &Links, plane_process: Option<u64>, node: u32) {
         let is_launch = [links.producer.0, links.consumer.0].contains(&Some(context::TPU_LAUNCH));
         let end = |(context_type, id): (Option<i64>, Option<u64>), process: Option<u64>| {
-            let process = process.filter(|_| !is_launch);
-            Some(ContextEnd { context_type: context_type?, id: id?, process, node })
+            let process = process.filter(|_| !is_launch).map_or([0, 0], |process| [1, process]);
+            Some(ContextEnd { context: mix_all(&[context_type? as u64, id?, process[0], process[1]]), node })
         };
         self.producers.extend(end(links.producer, plane_process));
         self.consumers.extend(end(links.consumer, links.process.or(plane_process)));
@@ -302,10 +307,7 @@ fn scan_tpu_plane(plane: &Plane, place: &NodeLine) -> LineFacts {
         })
         .collect();
     for (l, line) in plane.lines.iter().enumerate() {
-        if !line.stat_kinds.contains_any(&KINDS) {
-            continue;
-        }
-        for event in line.events(plane) {
+        for event in line.marked().filter_map(|idx| line.event(plane, idx)) {
             if l == place.line {
                 facts.add_contexts(&Links::of(&event), plane_process, place.base + event.idx as u32);
                 continue;
@@ -415,12 +417,13 @@ fn connect_contexts(
     consumers.par_sort_unstable();
     let mut n_hubs = 0u32;
     let mut rest = &consumers[..];
-    for group in producers.chunk_by(|a, b| a.key() == b.key()) {
-        let Some(key) = group.first().map(ContextEnd::key) else {
+    for group in producers.chunk_by(|a, b| a.context == b.context) {
+        let Some(context) = group.first().map(|end| end.context) else {
             continue;
         };
-        rest = &rest[rest.partition_point(|c| c.key() < key)..];
-        let same = &rest[..rest.partition_point(|c| c.key() == key)];
+        // Both lists are sorted, and the next context is near.
+        rest = &rest[rest.iter().take_while(|c| c.context < context).count()..];
+        let same = &rest[..rest.iter().take_while(|c| c.context == context).count()];
         if same.is_empty() || (group.len() >= MAX_CONTEXT && same.len() >= MAX_CONTEXT) {
             continue;
         }

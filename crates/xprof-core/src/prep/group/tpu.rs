@@ -9,7 +9,7 @@ use super::scan::NodeLine;
 use super::{Groups, NONE};
 use crate::prep::{Timespan, planes};
 use crate::xspace::schema::line_names;
-use crate::xspace::{AddedValue, Event, EventColumns, Line, NO_GROUP, Plane, StatKind, StatValue, XSpace};
+use crate::xspace::{AddedStats, AddedValue, Event, EventColumns, Line, NO_GROUP, Plane, StatKind, StatValue, XSpace};
 use crate::{Diag, Result};
 
 /// Finishes all TPU planes.
@@ -43,7 +43,7 @@ fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
         return;
     }
     let all: Vec<usize> = (0..numbers.len()).collect();
-    let (mut keep, mut stats, mut durations) = (vec![false; numbers.len()], Vec::new(), Vec::new());
+    let (mut keep, mut stats, mut durations) = (vec![false; numbers.len()], AddedStats::default(), Vec::new());
     let mut idle_ps = 0u64;
     for run in all.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
         let (Some(&first), Some(&last)) = (run.first(), run.last()) else {
@@ -55,10 +55,10 @@ fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
         }
         keep[first] = true;
         if let Some(name) = groups.shared_name(i64::from(numbers[first])) {
-            stats.push((first as u32, StatKind::StepName, AddedValue::Str(name.clone())));
+            stats.push(first as u32, StatKind::StepName, AddedValue::Str(name.clone()));
         }
         idle_ps = add_idle(plane, line_idx, run, idle_ps);
-        stats.push((first as u32, StatKind::StepIdleTimePs, AddedValue::Int(idle_ps as i64)));
+        stats.push(first as u32, StatKind::StepIdleTimePs, AddedValue::Int(idle_ps as i64));
         if first != last {
             durations.push((first, line.events.end_ps(last).saturating_sub(line.events.begin_ps[first])));
             merge_device_spans(plane, line_idx, run, &mut stats);
@@ -83,7 +83,7 @@ fn add_idle(plane: &Plane, line_idx: usize, run: &[usize], before_ps: u64) -> u6
 }
 
 /// The device's clock gets the hull, if it is known of the first.
-fn merge_device_spans(plane: &Plane, line_idx: usize, run: &[usize], stats: &mut Vec<(u32, StatKind, AddedValue)>) {
+fn merge_device_spans(plane: &Plane, line_idx: usize, run: &[usize], stats: &mut AddedStats) {
     let line = &plane.lines[line_idx];
     let span = |e: Event<'_>| {
         let begin_ps = e.stat(StatKind::DeviceOffsetPs)?.int_or_uint();
@@ -94,8 +94,8 @@ fn merge_device_spans(plane: &Plane, line_idx: usize, run: &[usize], stats: &mut
         return;
     };
     spans.flatten().for_each(|s| hull.expand_to_include(s));
-    stats.push((first as u32, StatKind::DeviceOffsetPs, AddedValue::Uint(hull.begin_ps)));
-    stats.push((first as u32, StatKind::DeviceDurationPs, AddedValue::Uint(hull.duration_ps)));
+    stats.push(first as u32, StatKind::DeviceOffsetPs, AddedValue::Uint(hull.begin_ps));
+    stats.push(first as u32, StatKind::DeviceDurationPs, AddedValue::Uint(hull.duration_ps));
 }
 
 /// Gives the events of all lines but that of steps and that of counters the group of the step that they overlap.
