@@ -83,11 +83,13 @@ pub(super) fn run(plane: &mut Plane, diag: &Diag) -> Result<()> {
         .par_iter()
         .map(|line| {
             diag.check()?;
-            Ok(match core {
+            let stats = match core {
                 Some(core) if *line.name == *line_names::XLA_MODULES => module_links(shared, line, core),
                 _ if any_role => role_stats(shared, line, &roles),
                 _ => Stats::default(),
-            })
+            };
+            line.release();
+            Ok(stats)
         })
         .collect::<Result<_>>()?;
     for (line, stats) in plane.lines.iter_mut().zip(added) {

@@ -22,12 +22,17 @@ impl Timed {
     }
 }
 
-/// The events of those lines by begin, then by duration.
+/// The events of `wanted` lines by begin, then by duration; those of `all` lines, if it takes these to order them.
 ///
-/// Where events are equal in both, their order is the reference's, which takes a slow sort to find out.
+/// Where events are equal in both, their order is the reference's, which takes a slow sort of `all` to find out.
 /// It is taken only if `order_matters` for some run of equal events.
-pub(super) fn in_time_order(plane: &Plane, lines: &[usize], order_matters: impl Fn(&[Timed]) -> bool) -> Vec<Timed> {
-    let collect = || {
+pub(super) fn in_time_order(
+    plane: &Plane,
+    wanted: &[usize],
+    all: &[usize],
+    order_matters: impl Fn(&[Timed]) -> bool,
+) -> Vec<Timed> {
+    let collect = |lines: &[usize]| {
         let mut all = Vec::with_capacity(lines.iter().map(|&l| plane.lines[l].events.len()).sum());
         for &l in lines {
             let events = &plane.lines[l].events;
@@ -40,13 +45,13 @@ pub(super) fn in_time_order(plane: &Plane, lines: &[usize], order_matters: impl 
         }
         all
     };
-    let mut sorted = collect();
+    let mut sorted = collect(wanted);
     if !sorted.is_sorted_by_key(Timed::key) {
         sorted.par_sort_by_key(Timed::key);
     }
     let mut runs = sorted.chunk_by(|a, b| a.key() == b.key());
     if runs.any(|run| run.len() > 1 && order_matters(run)) {
-        sorted = collect();
+        sorted = collect(all);
         gnu_sort::sort(&mut sorted, |a, b| a.key() < b.key());
     }
     sorted

@@ -1,13 +1,12 @@
 //! One line: a thread, stream or track, whose events are columns.
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::plane::Span;
 use super::added::AddedStats;
 use super::marks::Marks;
 use super::stat::{RawStat, Stat, StatKindSet, StatValue};
-use super::{EventMetadata, NO_METADATA, Plane, StatKind};
+use super::{TraceBytes, EventMetadata, NO_METADATA, Plane, StatKind};
 use crate::wire::{Fields, Value, read_varint};
 
 /// The group of an event that belongs to no step.
@@ -38,7 +37,9 @@ pub struct Line {
     pub groups: Option<Vec<u32>>,
     pub(super) added: AddedStats,
     pub(super) marks: Marks,
-    pub(super) data: Bytes,
+    pub(super) trace: TraceBytes,
+    /// Where the line is in the file.
+    pub(super) span: Span,
 }
 
 /// Begin, duration, metadata and place of each event.
@@ -224,6 +225,12 @@ impl Line {
         }
     }
 
+    /// Says that the stats of the events will not be needed soon: called by whoever has walked all of them.
+    pub fn release(&self) {
+        let start = self.span.at as usize;
+        self.trace.release(start..start + self.span.len as usize);
+    }
+
     /// Whether an event may have a stat that links or groups it; where not, its stats need not be asked for one.
     #[inline]
     pub fn is_marked(&self, event: usize) -> bool {
@@ -313,7 +320,7 @@ impl<'a> Event<'a> {
 
     /// The encoded event; empty for one that preparation made.
     fn body(&self) -> &'a [u8] {
-        let data: &'a Bytes = &self.line.data;
+        let data = self.line.trace.bytes();
         let Some(at) = self.line.events.bodies.get(self.idx) else {
             return &[];
         };

@@ -37,7 +37,7 @@ pub trait Pages: Send + Sync {
 }
 
 /// The bytes of one trace, shared and immutable.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct TraceBytes {
     bytes: Bytes,
     pages: Option<Arc<dyn Pages>>,

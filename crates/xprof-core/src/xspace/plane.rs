@@ -14,7 +14,7 @@ use crate::wire::Fields;
 pub const NO_METADATA: u32 = u32::MAX;
 
 /// A piece of the trace file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub at: u64,
     pub len: u64,

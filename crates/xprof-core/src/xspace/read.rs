@@ -270,7 +270,7 @@ fn read_line(
     diag: &mut Diag,
 ) -> Result<Line> {
     let data = plane.data();
-    let mut line = Line { data: data.clone(), ..Line::default() };
+    let mut line = Line { trace: trace.clone(), span: span(data, body), ..Line::default() };
     let (mut name, mut display_name): (&[u8], &[u8]) = (&[], &[]);
     let mut n_events = 0usize;
     // Where each piece of CHUNK events begins: position of the tag of its first event.

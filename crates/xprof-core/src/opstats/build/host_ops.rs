@@ -85,7 +85,9 @@ pub fn host_op_metrics(plane: &Plane, diag: &Diag) -> Result<OpMetricsDb> {
         .par_iter()
         .map(|line| {
             diag.check()?;
-            Ok(LineOps::of(plane, line))
+            let ops = LineOps::of(plane, line);
+            line.release();
+            Ok(ops)
         })
         .collect::<Result<_>>()?;
     let ops = HostOps::of(plane, &lines);

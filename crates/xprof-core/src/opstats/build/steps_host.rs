@@ -72,7 +72,9 @@ pub fn host_steps(plane: &Plane, wanted: HostActivity, diag: &Diag) -> Result<St
         .par_iter()
         .map(|line| {
             diag.check()?;
-            Ok(line_steps(plane, line, &roles, &producers, wanted))
+            let steps = line_steps(plane, line, &roles, &producers, wanted);
+            line.release();
+            Ok(steps)
         })
         .collect::<Result<_>>()?;
     let mut steps = Steps::new();

@@ -100,7 +100,9 @@ fn walk_plane<'w, 'a>(prepared: &Prepared, facts: &'w PlaneFacts<'a>, diag: &Dia
                 steps: has_steps && has_step_ops(line, is_sparse_core),
                 framework_window,
             };
-            if is_op_line(&line.name) { walk(facts, line, wanted, diag).map(Some) } else { Ok(None) }
+            let sums = is_op_line(&line.name).then(|| walk(facts, line, wanted, diag)).transpose();
+            line.release();
+            sums
         })
         .collect::<Result<_>>()?;
 

@@ -231,7 +231,7 @@ fn derive_stream(
     }
     let mut instructions: Interned<Instruction<'_>, Rows> = Interned::default();
     let mut tf_ops: Interned<&[u8], OpRows> = Interned::default();
-    for (i, timed) in in_time_order(plane, &[line_idx], |_| true).into_iter().enumerate() {
+    for (i, timed) in in_time_order(plane, &[line_idx], &[line_idx], |_| true).into_iter().enumerate() {
         if i.is_multiple_of(CHECK_EVERY) {
             diag.check()?;
         }

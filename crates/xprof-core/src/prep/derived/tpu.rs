@@ -94,21 +94,28 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
         line.close(0);
         lines.push(line.finish());
     }
+    plane.lines.iter().for_each(Line::release);
     lines.extend(offloads.finish(plane));
     lines.par_iter_mut().for_each(Line::sort_events);
     Ok(TimelinePlane::with_derived(plane, names, lines))
 }
 
-/// The events of all lines in the order of time.
-/// `parity:` lines that are derived themselves take part.
+/// The events of the lines that contribute, in the order of time.
+/// `parity:` all lines take part in the sort, derived ones too: they decide how equal events come out.
 fn in_order(plane: &Plane, facts: &[RowFacts]) -> Vec<Timed> {
-    let lines: Vec<usize> = (0..plane.lines.len()).collect();
+    let has_facts = |row: u32| facts.get(row as usize).is_some_and(|f| !f.is_empty());
+    let own = |line: &Line| line.stat_kinds.contains_any(&OWN_KINDS);
+    let may_contribute = |&line: &usize| {
+        let line = &plane.lines[line];
+        own(line) || line.events.metadata.iter().any(|&row| has_facts(row))
+    };
     let contributes = |event: &Timed| {
         let line = &plane.lines[event.line as usize];
-        let row = line.events.metadata[event.idx as usize];
-        facts.get(row as usize).is_some_and(|f| !f.is_empty()) || line.stat_kinds.contains_any(&OWN_KINDS)
+        own(line) || has_facts(line.events.metadata[event.idx as usize])
     };
-    in_time_order(plane, &lines, |run| run.iter().filter(|event| contributes(event)).count() > 1)
+    let all: Vec<usize> = (0..plane.lines.len()).collect();
+    let shown: Vec<usize> = all.iter().copied().filter(may_contribute).collect();
+    in_time_order(plane, &shown, &all, |run| run.iter().filter(|event| contributes(event)).count() > 1)
 }
 
 /// Whether the event overlaps others of its line, as copies do.

@@ -38,7 +38,7 @@ fn grouped_in_time_order(plane: &Plane) -> Vec<Timed> {
         return Vec::new();
     }
     let group = |e: &Timed| plane.lines[e.line as usize].event(plane, e.idx as usize).and_then(|e| e.group_id());
-    in_time_order(plane, &lines, |run| run.iter().any(|e| group(e) != group(&run[0])))
+    in_time_order(plane, &lines, &lines, |run| run.iter().any(|e| group(e) != group(&run[0])))
 }
 
 /// An event without a group takes the last one that was seen.

@@ -139,7 +139,9 @@ pub(super) fn scan(space: &XSpace, diag: &Diag) -> Result<Scan> {
                 has_async && line.event(plane, i).and_then(|e| e.stat(StatKind::IsAsync)).is_some_and(|v| v.int() != 0)
             };
             forest::nest(&line.events, place.base, is_async, parent, end);
-            Ok(scan_line(plane, line, place.base, &scan.types[place.plane]))
+            let facts = scan_line(plane, line, place.base, &scan.types[place.plane]);
+            line.release();
+            Ok(facts)
         })
         .collect::<Result<_>>()?;
     diag.check()?;
