@@ -141,7 +141,7 @@ fn add_regions(plane: &mut Plane, roles: &[Role], diag: &Diag) -> Result<()> {
 /// What the roles of a line's events add to them.
 fn role_stats(plane: &Plane, line: &Line, roles: &[Role]) -> Stats {
     let mut out = Stats::default();
-    for (idx, &row) in line.events.metadata.iter().enumerate() {
+    for (idx, row) in line.events.rows().enumerate() {
         let role = roles.get(row as usize).copied().unwrap_or(Role::None);
         if role == Role::None {
             continue;

@@ -38,7 +38,7 @@ pub(super) fn in_time_order(
             let events = &plane.lines[l].events;
             all.extend((0..events.len()).map(|i| Timed {
                 begin_ps: events.begin_ps[i],
-                duration_ps: events.duration_ps[i],
+                duration_ps: events.duration_ps(i),
                 line: l as u32,
                 idx: i as u32,
             }));

@@ -18,6 +18,17 @@ pub enum AddedValue {
     Str(ByteString),
 }
 
+impl AddedValue {
+    pub(super) fn view(&self) -> StatValue<'_> {
+        match self {
+            Self::Int(v) => StatValue::Int(*v),
+            Self::Uint(v) => StatValue::Uint(*v),
+            Self::Double(v) => StatValue::Double(*v),
+            Self::Str(v) => StatValue::Ref(v),
+        }
+    }
+}
+
 /// One stat. It hides the file's stat of the same kind on the same event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Added {

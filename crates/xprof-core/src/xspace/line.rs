@@ -6,7 +6,7 @@ use super::plane::Span;
 use super::added::AddedStats;
 use super::marks::Marks;
 use super::stat::{RawStat, Stat, StatKindSet, StatValue};
-use super::{TraceBytes, EventMetadata, NO_METADATA, Plane, StatKind};
+use super::{EventColumns, EventMetadata, Plane, StatKind, TraceBytes};
 use crate::wire::{Fields, Value, read_varint};
 
 /// The group of an event that belongs to no step.
@@ -40,111 +40,6 @@ pub struct Line {
     pub(super) trace: TraceBytes,
     /// Where the line is in the file.
     pub(super) span: Span,
-}
-
-/// Begin, duration, metadata and place of each event.
-#[derive(Debug, Default)]
-pub struct EventColumns {
-    /// Row of [`Plane::event_metadata`], or [`NO_METADATA`].
-    pub metadata: Vec<u32>,
-    /// Absolute begin: line timestamp plus offset, with 64-bit wrap-around as in the reference.
-    pub begin_ps: Vec<u64>,
-    /// Duration.
-    pub duration_ps: Vec<u64>,
-    pub(super) bodies: Bodies,
-}
-
-/// Where the encoded events are: the position of each one's length, which its bytes follow.
-/// Positions are 32 bits wide from the line's start as long as the line is shorter than 4 GiB.
-#[derive(Debug)]
-pub(super) enum Bodies {
-    Narrow { base: u64, at: Vec<u32> },
-    Wide(Vec<u64>),
-}
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self::Narrow { base: 0, at: Vec::new() }
-    }
-}
-
-/// Events that preparation makes have no bytes in the file.
-const NO_BODY_NARROW: u32 = u32::MAX;
-const NO_BODY_WIDE: u64 = u64::MAX;
-
-impl Bodies {
-    fn get(&self, idx: usize) -> Option<u64> {
-        match self {
-            Self::Narrow { base, at } => at.get(idx).filter(|&&p| p != NO_BODY_NARROW).map(|&p| base + u64::from(p)),
-            Self::Wide(at) => at.get(idx).copied().filter(|&p| p != NO_BODY_WIDE),
-        }
-    }
-
-    fn push_none(&mut self) {
-        match self {
-            Self::Narrow { at, .. } => at.push(NO_BODY_NARROW),
-            Self::Wide(at) => at.push(NO_BODY_WIDE),
-        }
-    }
-
-    fn permute(&mut self, order: &[u32]) {
-        match self {
-            Self::Narrow { at, .. } => permute(at, order),
-            Self::Wide(at) => permute(at, order),
-        }
-    }
-
-    fn weight(&self) -> usize {
-        match self {
-            Self::Narrow { at, .. } => at.capacity() * 4,
-            Self::Wide(at) => at.capacity() * 8,
-        }
-    }
-}
-
-fn permute<T: Copy>(column: &mut Vec<T>, order: &[u32]) {
-    *column = order.iter().filter_map(|&i| column.get(i as usize).copied()).collect();
-}
-
-impl EventColumns {
-    /// Number of events.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.begin_ps.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.begin_ps.is_empty()
-    }
-
-    /// Appends an event that is not in the file.
-    pub fn push(&mut self, metadata: u32, begin_ps: u64, duration_ps: u64) {
-        self.metadata.push(metadata);
-        self.begin_ps.push(begin_ps);
-        self.duration_ps.push(duration_ps);
-        self.bodies.push_none();
-    }
-
-    /// Begin plus duration, with 64-bit wrap-around.
-    #[inline]
-    pub fn end_ps(&self, idx: usize) -> u64 {
-        self.begin_ps[idx].wrapping_add(self.duration_ps[idx])
-    }
-
-    /// Whether the events are in the order (begin ascending, duration descending).
-    pub fn is_sorted(&self) -> bool {
-        (1..self.len()).all(|i| {
-            let (a, b) = (self.begin_ps[i - 1], self.begin_ps[i]);
-            a < b || (a == b && self.duration_ps[i - 1] >= self.duration_ps[i])
-        })
-    }
-
-    fn weight(&self) -> usize {
-        self.metadata.capacity() * 4
-            + (self.begin_ps.capacity() + self.duration_ps.capacity()) * 8
-            + self.bodies.weight()
-    }
 }
 
 impl Line {
@@ -207,8 +102,8 @@ impl Line {
             return;
         }
         let mut order: Vec<u32> = (0..self.events.len() as u32).collect();
-        let (begin, duration) = (&self.events.begin_ps, &self.events.duration_ps);
-        order.sort_by_key(|&i| (begin[i as usize], std::cmp::Reverse(duration[i as usize])));
+        let events = &self.events;
+        order.sort_by_key(|&i| (events.begin_ps[i as usize], std::cmp::Reverse(events.duration_ps(i as usize))));
         self.permute(&order);
     }
 
@@ -216,12 +111,9 @@ impl Line {
     fn permute(&mut self, order: &[u32]) {
         self.added.permute(order, self.events.len());
         self.marks.permute(order);
-        permute(&mut self.events.metadata, order);
-        permute(&mut self.events.begin_ps, order);
-        permute(&mut self.events.duration_ps, order);
-        self.events.bodies.permute(order);
+        self.events.permute(order);
         if let Some(groups) = &mut self.groups {
-            permute(groups, order);
+            *groups = order.iter().filter_map(|&i| groups.get(i as usize).copied()).collect();
         }
     }
 
@@ -267,7 +159,7 @@ impl<'a> Event<'a> {
     /// Row of the plane's event metadata, or [`NO_METADATA`].
     #[inline]
     pub fn metadata_row(&self) -> u32 {
-        self.line.events.metadata.get(self.idx).copied().unwrap_or(NO_METADATA)
+        self.line.events.row(self.idx)
     }
 
     /// What all events of its name share.
@@ -291,7 +183,7 @@ impl<'a> Event<'a> {
     /// Duration.
     #[inline]
     pub fn duration_ps(&self) -> u64 {
-        self.line.events.duration_ps[self.idx]
+        self.line.events.duration_ps(self.idx)
     }
 
     /// Begin plus duration.
@@ -340,7 +232,7 @@ impl<'a> Event<'a> {
             .filter(|f| f.number == 4)
             .map(move |f| plane.resolve(RawStat::decode(f.value.as_bytes())))
             .filter(move |s| added.is_empty() || !added.iter().any(|a| Some(a.kind) == s.kind))
-            .chain(added.iter().map(move |a| Stat { name: a.kind.name(), kind: Some(a.kind), value: line.added.value(a) }))
+            .chain(added.iter().map(move |a| Stat::added(a.kind, line.added.value(a))))
     }
 
     /// The first stat of that kind on the event itself.

@@ -4,9 +4,10 @@
 //! columns of (metadata, begin, duration, place of the stats). Stats are decoded where a tool asks for them.
 //! It must not interpret: which plane is a device and which event a step is the business of [`crate::prep`].
 //!
-//! Memory grows with the number of events (24 bytes each) and of metadata entries, never with the size of the file.
+//! Memory grows with the number of events (19 bytes each, where spans and tables are of usual size) and of metadata entries, never with the size of the file.
 
 mod added;
+mod columns;
 mod id_table;
 mod line;
 mod marks;
@@ -22,7 +23,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 pub use added::{AddedStats, AddedValue};
-pub use line::{Event, EventColumns, Line, NO_GROUP};
+pub use columns::EventColumns;
+pub use line::{Event, Line, NO_GROUP};
 pub use plane::{EventMetadata, NO_METADATA, Plane, StatMetadata};
 pub use schema::StatKind;
 pub use stat::{RawStat, RawValue, Stat, StatKindSet, StatValue};

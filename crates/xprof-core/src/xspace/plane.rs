@@ -5,6 +5,7 @@ use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use super::StatKind;
+use super::added::AddedValue;
 use super::id_table::IdTable;
 use super::line::Line;
 use super::stat::{RawStat, RawValue, Stat, StatValue};
@@ -42,6 +43,8 @@ pub struct EventMetadata {
     pub child_ids: SmallVec<[i64; 2]>,
     /// The messages that make up this entry: one, unless the producer repeated the value.
     pub(super) bodies: SmallVec<[Span; 1]>,
+    /// Stats that preparation gave to the entry.
+    pub added: Vec<(StatKind, AddedValue)>,
 }
 
 impl EventMetadata {
@@ -98,6 +101,7 @@ impl Plane {
             display_name: ByteString::from_static(""),
             child_ids: SmallVec::new_const(),
             bodies: SmallVec::new_const(),
+            added: Vec::new(),
         };
         self.event_metadata.get(row as usize).unwrap_or(&EMPTY)
     }
@@ -154,12 +158,13 @@ impl Plane {
 
     /// The stats that all events of a metadata row share.
     pub fn metadata_stats<'a>(&'a self, metadata: &'a EventMetadata) -> impl Iterator<Item = Stat<'a>> + 'a {
-        metadata.bodies.iter().flat_map(move |body| {
+        let of_file = metadata.bodies.iter().flat_map(move |body| {
             Fields::new(body.of(&self.data))
                 .map_while(Result::ok)
                 .filter(|f| f.number == 5)
                 .map(move |f| self.resolve(RawStat::decode(f.value.as_bytes())))
-        })
+        });
+        of_file.chain(metadata.added.iter().map(|(kind, value)| Stat::added(*kind, value.view())))
     }
 
     /// The first stat of that kind among those that all events of a metadata row share.

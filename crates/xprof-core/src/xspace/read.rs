@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::id_table::IdTable;
-use super::line::Bodies;
+use super::columns::{Bodies, Durations, DurationsMut, Rows, RowsMut};
 use super::marks::{MARKS_PER_WORD, Marks};
 use super::plane::{Span, peek_metadata_id};
 use super::{
@@ -311,9 +311,9 @@ fn read_line(
 /// One piece of a line's columns, to be filled by one task.
 struct Piece<'a> {
     body: &'a [u8],
-    metadata: &'a mut [u32],
+    rows: RowsMut<'a>,
     begin_ps: &'a mut [u64],
-    duration_ps: &'a mut [u64],
+    durations: DurationsMut<'a>,
     marks: &'a mut [u64],
     at: PieceAt<'a>,
 }
@@ -335,9 +335,9 @@ fn read_events(
     let data = plane.data();
     let base = offset_in(data, body) as u64;
     let narrow = body.len() < u32::MAX as usize;
-    let mut metadata = vec![0u32; n_events];
+    let mut rows = Rows::zeros(n_events, plane.event_metadata.len());
     let mut begin_ps = vec![0u64; n_events];
-    let mut duration_ps = vec![0u64; n_events];
+    let mut durations = Durations::zeros(n_events);
     let mut marks = Marks::none(n_events);
     let mut at_narrow = vec![0u32; if narrow { n_events } else { 0 }];
     let mut at_wide = vec![0u64; if narrow { 0 } else { n_events }];
@@ -348,17 +348,19 @@ fn read_events(
     } else {
         at_wide.chunks_mut(CHUNK).map(PieceAt::Wide).collect()
     };
-    let work: Vec<Piece<'_>> = metadata
+    let work: Vec<Piece<'_>> = rows
         .chunks_mut(CHUNK)
+        .into_iter()
         .zip(begin_ps.chunks_mut(CHUNK))
-        .zip(duration_ps.chunks_mut(CHUNK))
+        .zip(durations.chunks_mut(CHUNK))
         .zip(marks.words_mut().chunks_mut(MARK_WORDS))
         .zip(places)
         .enumerate()
-        .map(|(i, ((((metadata, begin_ps), duration_ps), marks), at))| {
+        .map(|(i, ((((rows, begin_ps), durations), marks), at))| {
             let from = pieces.get(i).copied().unwrap_or(body.len());
             let to = pieces.get(i + 1).copied().unwrap_or(body.len());
-            Piece { body: body.get(from..to).unwrap_or_default(), metadata, begin_ps, duration_ps, marks, at }
+            let body = body.get(from..to).unwrap_or_default();
+            Piece { body, rows, begin_ps, durations, marks, at }
         })
         .collect();
     let facts: Vec<_> = work
@@ -376,18 +378,19 @@ fn read_events(
 
     let bodies = if narrow { Bodies::Narrow { base, at: at_narrow } } else { Bodies::Wide(at_wide) };
     line.marks = marks;
-    line.events = EventColumns { metadata, begin_ps, duration_ps, bodies };
     let (mut n_dangling, mut n_damaged) = (0, 0);
-    for f in facts {
+    for mut f in facts {
+        durations.add_long(&mut f.long);
         line.stat_kinds.union(&f.kinds);
         n_dangling += f.n_dangling;
         n_damaged += f.n_damaged;
     }
+    line.events = EventColumns { rows, begin_ps, durations, bodies };
     let place = |l: &Line| format!("line {} of plane {}", l.name, plane.name);
     diag.count_n(ProblemKind::DanglingMetadata, n_dangling, || place(line));
     diag.count_n(ProblemKind::MalformedEntry, n_damaged, || format!("an event of {}", place(line)));
     if n_damaged > 0 {
-        let damaged: Vec<bool> = line.events.metadata.iter().map(|&m| m == DAMAGED).collect();
+        let damaged: Vec<bool> = line.events.rows().map(|row| row == DAMAGED).collect();
         line.retain_events(|i| !damaged[i]);
     }
     Ok(())
@@ -398,6 +401,8 @@ struct PieceFacts {
     kinds: StatKindSet,
     n_dangling: u64,
     n_damaged: u64,
+    /// Durations that do not fit their column, by event.
+    long: Vec<(u32, u64)>,
 }
 
 fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: Piece<'_>) -> PieceFacts {
@@ -411,9 +416,7 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
         let (4, Value::Bytes(event)) = (field.number, field.value) else {
             continue;
         };
-        let (Some(metadata), Some(begin_ps), Some(duration_ps)) =
-            (piece.metadata.get_mut(i), piece.begin_ps.get_mut(i), piece.duration_ps.get_mut(i))
-        else {
+        let Some(begin_ps) = piece.begin_ps.get_mut(i) else {
             break;
         };
         // The tag of field 4 is one byte, unless a producer wrote it longer than needed: then skip what it takes.
@@ -449,10 +452,9 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
         if is_marked && let Some(word) = piece.marks.get_mut(i / MARKS_PER_WORD) {
             *word |= 1 << (i % MARKS_PER_WORD);
         }
-        i += 1;
         *begin_ps = origin_ps.wrapping_add(offset_ps);
-        *duration_ps = duration;
-        *metadata = if complete {
+        piece.durations.set(i, duration, &mut facts.long);
+        let row = if complete {
             plane.event_row(id).unwrap_or_else(|| {
                 facts.n_dangling += 1;
                 NO_METADATA
@@ -461,6 +463,8 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
             facts.n_damaged += 1;
             DAMAGED
         };
+        piece.rows.set(i, row);
+        i += 1;
     }
     facts
 }

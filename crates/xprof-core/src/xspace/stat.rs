@@ -91,6 +91,13 @@ pub struct Stat<'a> {
     pub value: StatValue<'a>,
 }
 
+impl<'a> Stat<'a> {
+    /// A stat that preparation added.
+    pub(super) fn added(kind: StatKind, value: StatValue<'a>) -> Self {
+        Self { name: kind.name(), kind: Some(kind), value }
+    }
+}
+
 /// The value of a [`Stat`].
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum StatValue<'a> {

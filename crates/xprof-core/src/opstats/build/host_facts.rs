@@ -43,8 +43,8 @@ pub fn serving_latency(host: &Plane, devices: &[&Plane]) -> Option<Disaggregated
     if !servable.contains(&true) {
         return None;
     }
-    let mut rows = host.lines.iter().flat_map(|line| &line.events.metadata);
-    if !rows.any(|&row| servable.get(row as usize).is_some_and(|&is_servable| is_servable)) {
+    let mut rows = host.lines.iter().flat_map(|line| line.events.rows());
+    if !rows.any(|row| servable.get(row as usize).is_some_and(|&is_servable| is_servable)) {
         return None;
     }
     let mut durations_ps = devices

@@ -150,7 +150,7 @@ impl<'a> LineOps<'a> {
         let mut stages = ops.stages.iter().map(|(event, _)| *event as usize).peekable();
         let mut seen = vec![false; plane.event_metadata.len()];
         let n_stages = ops.mentions.len();
-        for (idx, &row) in line.events.metadata.iter().enumerate() {
+        for (idx, row) in line.events.rows().enumerate() {
             // An event with a stage is that stage and not an op by its name.
             if stages.next_if_eq(&idx).is_some() {
                 continue;
@@ -245,7 +245,7 @@ fn activities(plane: &Plane, line: &Line, line_ops: &LineOps<'_>, ops: &HostOps<
     let has_eager = line.stat_kinds.contains(StatKind::IsEager);
     let mut stages = line_ops.stages.iter().peekable();
     let mut tf_ops = line_ops.tf_ops.iter().peekable();
-    for (idx, &row) in line.events.metadata.iter().enumerate() {
+    for (idx, row) in line.events.rows().enumerate() {
         let (begin_ps, end_ps) = (line.events.begin_ps[idx], line.events.end_ps(idx));
         let mut add = |op: OpIdx, is_eager: bool| {
             let begin = Activity { time_ps: begin_ps, op, pair: found.len() as u32, is_begin: true, is_eager };

@@ -155,7 +155,7 @@ fn other_line(facts: &PlaneFacts<'_>, line: &Line, framework_window: bool, windo
 /// clock enters the window wherever an event names its framework op.
 fn include_framework_ops(facts: &PlaneFacts<'_>, line: &Line, window: &mut Window) {
     let by_event = line.stat_kinds.contains_any(&[StatKind::TfOp, StatKind::IsAsync]);
-    for (idx, &row) in line.events.metadata.iter().enumerate() {
+    for (idx, row) in line.events.rows().enumerate() {
         let mut included = facts.has_tf_op[facts.index(row)];
         if by_event && let Some(event) = line.event(facts.plane, idx) {
             let has_own = event.stat(StatKind::TfOp).is_some_and(|v| !v.text_bytes().is_empty());

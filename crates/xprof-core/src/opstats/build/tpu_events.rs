@@ -130,12 +130,12 @@ pub fn decode_facts(facts: &PlaneFacts<'_>, line: &Line, idx: usize, rare: &mut 
     if rare.any {
         (rare.device_offset_ps, rare.device_duration_ps) = (offset_ps, duration_ps);
     }
-    let host_duration_ps = events.duration_ps[idx];
+    let host_duration_ps = events.duration_ps(idx);
     let device = match (offset_ps, duration_ps) {
         (Some(offset), Some(duration)) => Timespan::new(offset, duration),
         _ => Timespan::new(events.begin_ps[idx], host_duration_ps),
     };
-    let row = events.metadata[idx];
+    let row = events.row(idx);
     EventFacts {
         event: idx as u32,
         row,

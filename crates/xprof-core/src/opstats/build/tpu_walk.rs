@@ -148,12 +148,12 @@ fn cuts(line: &Line) -> Vec<usize> {
     let mut cuts = vec![0];
     if events.len() > PIECE {
         let (mut last_end_ps, mut next) = (0, PIECE);
-        for (i, (&begin, &duration)) in events.begin_ps.iter().zip(&events.duration_ps).enumerate() {
+        for (i, &begin) in events.begin_ps.iter().enumerate() {
             if i >= next && begin > last_end_ps {
                 cuts.push(i);
                 next = i + PIECE;
             }
-            last_end_ps = last_end_ps.max(begin.wrapping_add(duration));
+            last_end_ps = last_end_ps.max(events.end_ps(i));
         }
     }
     cuts.push(events.len());

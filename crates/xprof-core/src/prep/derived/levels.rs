@@ -9,7 +9,7 @@
 
 use smallvec::SmallVec;
 
-use crate::xspace::{AddedValue, EventColumns, Line, NO_GROUP, StatKind};
+use crate::xspace::{AddedValue, Line, NO_GROUP, StatKind};
 
 /// An event on its way into a derived line.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,8 @@ pub(super) struct Item {
 struct Open {
     event: usize,
     row: u32,
+    begin_ps: u64,
+    duration_ps: u64,
     group: u32,
     scope: Option<i64>,
 }
@@ -68,8 +70,17 @@ impl Levels {
             }
             began |= level == 0;
             self.close(level);
-            self.open.push(Open { event: self.line.events.len(), row, group: item.group, scope: item.scope });
-            self.line.events.push(row, item.begin_ps, item.end_ps.saturating_sub(item.begin_ps));
+            let duration_ps = item.end_ps.saturating_sub(item.begin_ps);
+            self.open.push(Open {
+                event: self.line.events.len(),
+                row,
+                begin_ps: item.begin_ps,
+                duration_ps,
+                group: item.group,
+                scope: item.scope,
+            });
+            // The duration is stored when the event is closed.
+            self.line.events.push(row, item.begin_ps, 0);
             self.groups.push(item.group);
         }
         self.close(rows.len());
@@ -95,8 +106,7 @@ impl Levels {
         let Some(open) = self.open.get_mut(level) else {
             return false;
         };
-        let (begin_ps, duration_ps) =
-            (self.line.events.begin_ps[open.event], &mut self.line.events.duration_ps[open.event]);
+        let (begin_ps, duration_ps) = (open.begin_ps, &mut open.duration_ps);
         let end_ps = begin_ps.saturating_add(*duration_ps);
         let same_scope = open.scope.zip(item.scope).is_none_or(|(a, b)| a == b);
         let near = pause == Pause::Any
@@ -114,25 +124,29 @@ impl Levels {
     /// it are drawn a little shorter, as long as that leaves enough of the innermost one.
     /// `parity:` events are fitted only when they are closed, and only to others that are closed with them.
     pub(super) fn close(&mut self, from: usize) {
-        let events = &mut self.line.events;
-        let span = |events: &EventColumns, open: &Open| (events.begin_ps[open.event], events.duration_ps[open.event]);
-        let innermost_ps = self.open.last().map_or(0, |open| events.duration_ps[open.event]);
+        let span = |open: &Open| (open.begin_ps, open.duration_ps);
+        let innermost_ps = self.open.last().map_or(0, |open| open.duration_ps);
         let most = (innermost_ps / SHORTER_BY_PS).saturating_sub(1);
         let mut shorter = 0;
-        let mut outer = self.open.get(from).map(|open| span(events, open));
-        for open in self.open.iter().skip(from + 1) {
-            let inner = span(events, open);
+        let mut outer = self.open.get(from).map(span);
+        for open in self.open.iter_mut().skip(from + 1) {
+            let inner = span(open);
             if outer.replace(inner) == Some(inner) {
                 shorter = most.min(shorter + 1);
             }
-            let duration_ps = &mut events.duration_ps[open.event];
-            *duration_ps = duration_ps.saturating_sub(shorter * SHORTER_BY_PS);
+            open.duration_ps = open.duration_ps.saturating_sub(shorter * SHORTER_BY_PS);
+        }
+        for open in self.open.get(from..).unwrap_or_default() {
+            self.line.events.set_duration_ps(open.event, open.duration_ps);
         }
         self.open.truncate(from);
     }
 
     /// The finished line.
     pub(super) fn finish(mut self) -> Line {
+        for open in &self.open {
+            self.line.events.set_duration_ps(open.event, open.duration_ps);
+        }
         if self.groups.iter().any(|&g| g != NO_GROUP) {
             self.line.groups = Some(self.groups);
         }

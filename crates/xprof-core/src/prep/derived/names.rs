@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::op_name::{self, OpCategory};
-use crate::xspace::Plane;
+use crate::xspace::{AddedValue, Plane, StatKind};
 
 /// The rows of the names that one framework op gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +42,19 @@ impl Names {
             metadata.display_name = key.1.clone();
         }
         self.rows.insert(key, row);
+        row
+    }
+
+    /// A further row of the name that `row` has, whose events have these stats in common.
+    pub(super) fn with_stats(&mut self, row: u32, stats: Vec<(StatKind, AddedValue)>) -> u32 {
+        let (name, display_name) = {
+            let known = self.plane.metadata(row);
+            (known.name.clone(), known.display_name.clone())
+        };
+        let row = self.plane.add_event_metadata(name);
+        if let Some(metadata) = self.plane.event_metadata.last_mut() {
+            (metadata.display_name, metadata.added) = (display_name, stats);
+        }
         row
     }
 

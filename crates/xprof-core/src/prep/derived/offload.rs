@@ -54,6 +54,8 @@ impl Role {
 pub(super) struct Offloads {
     /// Begin and metadata row of what has not ended yet, by name.
     pending: FxHashMap<u32, VecDeque<(u64, u32)>>,
+    /// Row of the name, by the metadata rows of the two instructions.
+    named: FxHashMap<(u32, u32), u32>,
     rows: Vec<Row>,
 }
 
@@ -61,31 +63,12 @@ pub(super) struct Offloads {
 struct Row {
     line: Line,
     end_ps: u64,
-    /// Of each event the metadata rows of the instructions that begin and end it.
-    instructions: Vec<(u32, u32)>,
-}
-
-/// What the metadata of an instruction says about its copy.
-#[derive(Debug, Clone)]
-struct Copied {
-    bytes: Option<i64>,
-    shape: Option<ByteString>,
-}
-
-impl Copied {
-    fn of(plane: &Plane, row: u32) -> Self {
-        let stat = |kind| plane.metadata_stat(plane.metadata(row), kind);
-        let text = |shape: StatValue<'_>| ByteString::try_from(plane.share(shape.text_bytes())).unwrap_or_default();
-        Self {
-            bytes: stat(StatKind::RawBytesAccessed).map(StatValue::int),
-            shape: stat(StatKind::ShapeWithLayout).map(text),
-        }
-    }
 }
 
 impl Offloads {
-    /// Takes an instruction into account; `metadata` is its row.
-    pub(super) fn add(&mut self, role: Role, metadata: u32, begin_ps: u64, end_ps: u64) {
+    /// Takes an instruction of `plane` into account; `metadata` is its row.
+    pub(super) fn add(&mut self, role: Role, plane: &Plane, names: &mut Names, metadata: u32, span: (u64, u64)) {
+        let (begin_ps, end_ps) = span;
         if role.is_start {
             self.pending.entry(role.name).or_default().push_back((begin_ps, metadata));
             return;
@@ -93,10 +76,18 @@ impl Offloads {
         let Some((start_ps, start)) = self.pending.get_mut(&role.name).and_then(VecDeque::pop_front) else {
             return;
         };
+        let name = *self.named.entry((start, metadata)).or_insert_with(|| {
+            let stat = |row, kind| plane.metadata_stat(plane.metadata(row), kind);
+            let text = |shape: StatValue<'_>| ByteString::try_from(plane.share(shape.text_bytes())).unwrap_or_default();
+            // `parity:` the size is what the end says, the shape what the start says.
+            let bytes = stat(metadata, StatKind::RawBytesAccessed).map(|bytes| AddedValue::Int(bytes.int()));
+            let shape = stat(start, StatKind::ShapeWithLayout).map(|shape| AddedValue::Str(text(shape)));
+            let stats = [(StatKind::RawBytesAccessed, bytes), (StatKind::ShapeWithLayout, shape)];
+            names.with_stats(role.name, stats.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect())
+        });
         let row = self.free_row(start_ps);
         row.end_ps = row.end_ps.max(end_ps);
-        row.line.events.push(role.name, start_ps, end_ps.saturating_sub(start_ps));
-        row.instructions.push((start, metadata));
+        row.line.events.push(name, start_ps, end_ps.saturating_sub(start_ps));
     }
 
     /// The row that has been free for longest, of equal ones the last; a new one if none is free;
@@ -108,7 +99,7 @@ impl Offloads {
             _ if self.rows.len() < MAX_ROWS => {
                 let n = self.rows.len();
                 let line = Line::new(FIRST_ID + FIRST_ROW + n as i64, format!("Host Offload Ops row {n}"), 0);
-                self.rows.push(Row { line, end_ps: 0, instructions: Vec::new() });
+                self.rows.push(Row { line, end_ps: 0 });
                 n
             }
             _ => MAX_ROWS - 1,
@@ -116,24 +107,8 @@ impl Offloads {
         &mut self.rows[at]
     }
 
-    /// The finished lines of `plane`.
-    pub(super) fn finish(self, plane: &Plane) -> Vec<Line> {
-        let mut known: FxHashMap<u32, Copied> = FxHashMap::default();
-        let finish = |mut row: Row| {
-            let stats = row.instructions.iter().zip(0u32..).flat_map(|(&(start, end), event)| {
-                // `parity:` the size is what the end says, the shape what the start says.
-                let mut of = |row| known.entry(row).or_insert_with(|| Copied::of(plane, row)).clone();
-                let (bytes, shape) = (of(end).bytes, of(start).shape);
-                let stats = [
-                    Some((StatKind::IsAsync, AddedValue::Int(1))),
-                    bytes.map(|bytes| (StatKind::RawBytesAccessed, AddedValue::Int(bytes))),
-                    shape.map(|shape| (StatKind::ShapeWithLayout, AddedValue::Str(shape))),
-                ];
-                stats.into_iter().flatten().map(move |(kind, value)| (event, kind, value))
-            });
-            row.line.add_stats(stats.collect());
-            row.line
-        };
-        self.rows.into_iter().map(finish).collect()
+    /// The finished lines.
+    pub(super) fn finish(self) -> impl Iterator<Item = Line> {
+        self.rows.into_iter().map(|row| row.line)
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
             sources.add(item, &[source]);
         }
         if let Some(role) = facts.offload {
-            offloads.add(role, row, item.begin_ps, item.end_ps);
+            offloads.add(role, plane, &mut names, row, (item.begin_ps, item.end_ps));
         }
     }
     let mut lines = Vec::new();
@@ -95,7 +95,7 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
         lines.push(line.finish());
     }
     plane.lines.iter().for_each(Line::release);
-    lines.extend(offloads.finish(plane));
+    lines.extend(offloads.finish());
     lines.par_iter_mut().for_each(Line::sort_events);
     Ok(TimelinePlane::with_derived(plane, names, lines))
 }
@@ -107,11 +107,11 @@ fn in_order(plane: &Plane, facts: &[RowFacts]) -> Vec<Timed> {
     let own = |line: &Line| line.stat_kinds.contains_any(&OWN_KINDS);
     let may_contribute = |&line: &usize| {
         let line = &plane.lines[line];
-        own(line) || line.events.metadata.iter().any(|&row| has_facts(row))
+        own(line) || line.events.rows().any(has_facts)
     };
     let contributes = |event: &Timed| {
         let line = &plane.lines[event.line as usize];
-        own(line) || has_facts(line.events.metadata[event.idx as usize])
+        own(line) || has_facts(line.events.row(event.idx as usize))
     };
     let all: Vec<usize> = (0..plane.lines.len()).collect();
     let shown: Vec<usize> = all.iter().copied().filter(may_contribute).collect();

@@ -86,7 +86,7 @@ impl Scan {
     /// The type that the name of a node's event implies.
     pub(super) fn type_of(&self, space: &XSpace, node: u32) -> EventType {
         let (place, idx) = self.place(node);
-        let row = space.planes[place.plane].lines[place.line].events.metadata[idx];
+        let row = space.planes[place.plane].lines[place.line].events.row(idx);
         self.types[place.plane].get(row as usize).copied().unwrap_or_default()
     }
 }
@@ -235,7 +235,7 @@ fn scan_line(plane: &Plane, line: &Line, base: u32, types: &[EventType]) -> Line
     let mut facts = LineFacts::default();
     let plane_process = process_of(plane);
     let is_host = *plane.name == *plane_names::HOST_CPU;
-    for (idx, &row) in line.events.metadata.iter().enumerate() {
+    for (idx, row) in line.events.rows().enumerate() {
         let node = base + idx as u32;
         let mut event_type = types.get(row as usize).copied().unwrap_or_default();
         if !line.is_marked(idx) && !event_type.has_facts() {

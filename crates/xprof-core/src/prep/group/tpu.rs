@@ -66,7 +66,7 @@ fn merge_steps(plane: &mut Plane, line_idx: usize, groups: &Groups) {
     }
     let line = &mut plane.lines[line_idx];
     for (idx, duration_ps) in durations {
-        line.events.duration_ps[idx] = duration_ps;
+        line.events.set_duration_ps(idx, duration_ps);
     }
     line.add_stats(stats);
     line.retain_events(|i| keep[i]);

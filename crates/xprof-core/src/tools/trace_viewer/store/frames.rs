@@ -47,7 +47,7 @@ pub fn all_long_texts(lines: &[ShownLine<'_>], diag: &Diag) -> Result<Vec<ByteSt
 fn of_metadata(line: &ShownLine<'_>, texts: &mut BTreeSet<ByteString>) {
     let plane = line.plane;
     let mut seen = vec![false; plane.event_metadata.len()];
-    for (idx, &row) in line.line.events.metadata.iter().enumerate() {
+    for (idx, row) in line.line.events.rows().enumerate() {
         if seen.get(row as usize).is_none_or(|&seen| seen) {
             continue;
         }

@@ -63,7 +63,7 @@ pub fn scan(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &
                 Pick::All => (0..events.len() as u32).collect(),
                 Pick::Some(order) => order,
             };
-            order.sort_by_key(|&i| (events.begin_ps[i as usize], Reverse(events.duration_ps[i as usize])));
+            order.sort_by_key(|&i| (events.begin_ps[i as usize], Reverse(events.duration_ps(i as usize))));
             *pick = Pick::Some(order);
         }
     }
@@ -73,7 +73,7 @@ pub fn scan(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &
 /// One track per metadata name: `parity:` a display name does not rename a counter.
 fn counters(line: &ShownLine<'_>, internal: &[bool]) -> LineScan {
     let mut by_row: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
-    for (idx, &row) in line.line.events.metadata.iter().enumerate() {
+    for (idx, row) in line.line.events.rows().enumerate() {
         by_row.entry(row).or_default().push(idx as u32);
     }
     let mut by_name: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
@@ -102,8 +102,12 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
     let mut slice_flows = TrackFlows::default();
     let mut not_slices = Vec::new();
     let mut asyncs: FxHashMap<String, TrackFlows> = FxHashMap::default();
-    for event in line.events() {
-        if event.idx % CHECK_EVERY == 0 {
+    let (plane, shown) = (line.plane, line.line);
+    // Where all events are shown, only those that have flows need a look.
+    let places: Box<dyn Iterator<Item = usize>> =
+        if internal.is_empty() { Box::new(shown.marked()) } else { Box::new(0..shown.events.len()) };
+    for (n, event) in places.filter_map(|idx| shown.event(plane, idx)).enumerate() {
+        if n % CHECK_EVERY == 0 {
             diag.check()?;
         }
         let idx = event.idx as u32;
@@ -119,6 +123,7 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
             slice_flows.push(idx, flow);
         }
     }
+    shown.release();
     let mut tracks: Vec<_> = asyncs
         .into_iter()
         .map(|(name, flows)| (TrackKind::Async { name: name.into() }, Pick::Some(flows.positions.clone()), flows))

@@ -16,7 +16,7 @@ use super::scan::{LineScan, Pick};
 use crate::prep::derived::ShownLine;
 use crate::prep::flows::Flow;
 use crate::xspace::schema::plane_names;
-use crate::xspace::{Plane, XSpace};
+use crate::xspace::{EventColumns, Plane, XSpace};
 
 /// The first id of host planes.
 const FIRST_HOST_ID: u32 = 701;
@@ -103,7 +103,7 @@ pub struct Track {
     /// For each position the place among the events of all lines; `None` if the track is one line as it is.
     order: Option<Vec<u32>>,
     /// Begin and duration by position, if the events come from several lines.
-    times: Option<(Vec<u64>, Vec<u64>)>,
+    times: Option<EventColumns>,
     /// Its flow events.
     pub flows: TrackFlows,
 }
@@ -139,6 +139,15 @@ impl TrackFlows {
         if self.is_empty() {
             return self;
         }
+        if order.is_sorted() {
+            // The usual case: some events were left out, and both lists ascend.
+            let mut positions = order.iter().zip(0u32..).peekable();
+            let mut position_of = |place: u32| {
+                while positions.next_if(|&(&before, _)| before < place).is_some() {}
+                positions.peek().filter(|&&(&at, _)| at == place).map(|&(_, position)| position)
+            };
+            return self.iter().filter_map(|(place, flow)| Some((position_of(place)?, flow))).collect();
+        }
         let by_place: FxHashMap<u32, Flow> = self.iter().collect();
         let positions = order.iter().zip(0u32..);
         positions.filter_map(|(place, position)| by_place.get(place).map(|&flow| (position, flow))).collect()
@@ -155,8 +164,7 @@ impl FromIterator<(u32, Flow)> for TrackFlows {
 /// Begin and duration of the events of one track.
 #[derive(Debug)]
 pub struct Times<'a> {
-    begin_ps: &'a [u64],
-    duration_ps: &'a [u64],
+    events: &'a EventColumns,
     order: Option<&'a [u32]>,
 }
 
@@ -164,20 +172,20 @@ impl Times<'_> {
     /// How many events.
     #[inline]
     pub fn len(&self) -> usize {
-        self.order.map_or(self.begin_ps.len(), <[u32]>::len)
+        self.order.map_or(self.events.len(), <[u32]>::len)
     }
 
     /// Begin and duration at a position, which must be below the length.
     #[inline]
     pub fn at(&self, position: usize) -> (u64, u64) {
         let place = self.order.map_or(position, |order| order[position] as usize);
-        (self.begin_ps[place], self.duration_ps[place])
+        (self.events.begin_ps[place], self.events.duration_ps(place))
     }
 
     /// Begin at a position, which must be below the length.
     #[inline]
     pub fn begin_ps(&self, position: usize) -> u64 {
-        self.begin_ps[self.order.map_or(position, |order| order[position] as usize)]
+        self.events.begin_ps[self.order.map_or(position, |order| order[position] as usize)]
     }
 
     /// The first position from which on all events satisfy `from`, which must be true for all behind the first.
@@ -208,12 +216,12 @@ impl Track {
 
     /// Begins and durations.
     pub fn times<'a>(&'a self, lines: &[ShownLine<'a>]) -> Times<'a> {
-        if let Some((begin_ps, duration_ps)) = &self.times {
-            return Times { begin_ps, duration_ps, order: None };
+        static NO_EVENTS: EventColumns = EventColumns::new();
+        if let Some(events) = &self.times {
+            return Times { events, order: None };
         }
-        let events = self.lines.first().and_then(|&(line, _)| lines.get(line as usize)).map(|l| &l.line.events);
-        let (begin_ps, duration_ps) = events.map_or((&[][..], &[][..]), |e| (&e.begin_ps[..], &e.duration_ps[..]));
-        Times { begin_ps, duration_ps, order: self.order.as_deref() }
+        let line = self.lines.first().and_then(|&(line, _)| lines.get(line as usize));
+        Times { events: line.map_or(&NO_EVENTS, |line| &line.line.events), order: self.order.as_deref() }
     }
 
     /// Line and place in that line of the event at a position.
@@ -235,7 +243,7 @@ impl Track {
     pub fn weight(&self) -> usize {
         size_of::<Self>()
             + self.order.as_ref().map_or(0, |o| o.capacity() * 4)
-            + self.times.as_ref().map_or(0, |(b, d)| (b.capacity() + d.capacity()) * 8)
+            + self.times.as_ref().map_or(0, EventColumns::weight)
             + self.flows.positions.capacity() * 4
             + self.flows.values.capacity() * size_of::<Flow>()
     }
@@ -333,7 +341,7 @@ fn merged(lines: &[ShownLine<'_>], device: u32, kind: TrackKind, parts: Vec<Part
             Pick::Some(order) => order.into(),
         };
         for &idx in picked.iter() {
-            events.push((columns.begin_ps[idx as usize], Reverse(columns.duration_ps[idx as usize]), before + idx));
+            events.push((columns.begin_ps[idx as usize], Reverse(columns.duration_ps(idx as usize)), before + idx));
         }
         flows.positions.extend(part.flows.positions.iter().map(|&idx| before + idx));
         flows.values.extend(part.flows.values);
@@ -342,7 +350,8 @@ fn merged(lines: &[ShownLine<'_>], device: u32, kind: TrackKind, parts: Vec<Part
     }
     events.sort_by_key(|&(begin_ps, duration_ps, _)| (begin_ps, duration_ps));
     let order: Vec<u32> = events.iter().map(|&(_, _, place)| place).collect();
-    let times = events.iter().map(|&(begin_ps, duration_ps, _)| (begin_ps, duration_ps.0)).unzip();
+    let mut times = EventColumns::new();
+    events.iter().for_each(|&(begin_ps, duration_ps, _)| times.push(0, begin_ps, duration_ps.0));
     let flows = flows.in_order(&order);
     Track { device, kind, lines: starts, order: Some(order), times: Some(times), flows }
 }
