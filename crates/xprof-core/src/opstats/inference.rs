@@ -9,6 +9,8 @@
 //!          └─ device    |####|                  counts for 7
 //! ```
 
+use std::borrow::Cow;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use xprof_proto::xprof::worker::v1::{InferenceRequest, InferenceRequests};
 
@@ -66,8 +68,10 @@ pub fn requests(host: &Prepared) -> InferenceRequests {
     };
     let roles = roles_of(plane);
     let groups = request_groups(plane, &roles);
+    let models = Models::of(plane, &roles);
+    let names_models = !models.by_group.is_empty();
     if groups.is_empty() {
-        return InferenceRequests::default();
+        return InferenceRequests { requests: Vec::new(), names_models };
     }
     let mut builder = Builder::default();
     for line in &plane.lines {
@@ -78,9 +82,13 @@ pub fn requests(host: &Prepared) -> InferenceRequests {
             builder.add_modules(device, line);
         }
     }
-    let mut requests: Vec<InferenceRequest> = groups.iter().filter_map(|group| builder.request(*group, host)).collect();
+    let request = |&(group, kind): &(i64, RequestKind)| {
+        let has_model = models.knows(group, kind, host);
+        Some(InferenceRequest { has_model, ..builder.request(group, host)? })
+    };
+    let mut requests: Vec<InferenceRequest> = groups.iter().filter_map(request).collect();
     requests.sort_by_key(|r| (r.start_ps, r.end_ps));
-    InferenceRequests { requests }
+    InferenceRequests { requests, names_models }
 }
 
 /// The role of each row of a plane's metadata.
@@ -88,8 +96,61 @@ fn roles_of(plane: &Plane) -> Vec<Option<Role>> {
     plane.event_metadata.iter().map(|metadata| Role::of_name(&metadata.name)).collect()
 }
 
-/// The groups that are requests, each once.
-fn request_groups(plane: &Plane, roles: &[Option<Role>]) -> Vec<i64> {
+/// What made a group a request, which decides where its model is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum RequestKind {
+    /// One that is served in batches.
+    Batching,
+    /// One by itself.
+    Single,
+    /// One that the user's own code marks.
+    UserRoot,
+}
+
+/// The models that served groups.
+#[derive(Debug, Default)]
+struct Models<'a> {
+    by_group: FxHashMap<i64, Cow<'a, str>>,
+}
+
+impl<'a> Models<'a> {
+    fn of(plane: &'a Plane, roles: &[Option<Role>]) -> Self {
+        let mut models = Self::default();
+        for line in plane.lines.iter().filter(|line| line.stat_kinds.contains(StatKind::ModelId)) {
+            for event in line.events(plane) {
+                let names_model = match roles.get(event.metadata_row() as usize).copied().flatten() {
+                    Some(Role::Request(rank)) => rank > 0 && event.name() != "RunGraph",
+                    _ => is_user_root(&event),
+                };
+                let model = names_model.then(|| event.stat(StatKind::ModelId).map(StatValue::text)).flatten();
+                if let (Some(group), Some(model)) = (event.group_id(), model) {
+                    models.by_group.insert(group, model);
+                }
+            }
+        }
+        models
+    }
+
+    /// Whether the model of a request is known. `parity:` where there is nothing to look it up by, it counts as known.
+    fn knows(&self, group: i64, kind: RequestKind, host: &Prepared) -> bool {
+        if usize::try_from(group).map_or(true, |group| group >= host.groups.len()) {
+            return true;
+        }
+        let mut children = host.groups.children(group).map(|child| self.by_group.get(&child));
+        match kind {
+            RequestKind::Single => self.by_group.contains_key(&group),
+            RequestKind::Batching => children.next().is_none_or(|model| model.is_some()),
+            RequestKind::UserRoot if self.by_group.contains_key(&group) => true,
+            RequestKind::UserRoot => match children.next() {
+                Some(first) => first.is_some() && children.all(|model| model == first),
+                None => true,
+            },
+        }
+    }
+}
+
+/// The groups that are requests, each once, and what made them so.
+fn request_groups(plane: &Plane, roles: &[Option<Role>]) -> Vec<(i64, RequestKind)> {
     let mut by_rank: [Vec<i64>; 4] = Default::default();
     let mut user_roots = Vec::new();
     let mut batches = FxHashSet::default();
@@ -114,11 +175,13 @@ fn request_groups(plane: &Plane, roles: &[Option<Role>]) -> Vec<i64> {
         }
     }
     // The first kind of request that occurs at all is the one that counts, beside what the user's own code marks.
-    let mut groups = by_rank.into_iter().find(|groups| !groups.is_empty()).unwrap_or_default();
-    groups.extend(user_roots);
-    groups.retain(|group| !batches.contains(group));
+    let kind = if by_rank[0].is_empty() { RequestKind::Single } else { RequestKind::Batching };
+    let found = by_rank.into_iter().find(|groups| !groups.is_empty()).unwrap_or_default();
+    let mut groups: Vec<_> = found.into_iter().map(|group| (group, kind)).collect();
+    groups.extend(user_roots.into_iter().map(|group| (group, RequestKind::UserRoot)));
+    groups.retain(|(group, _)| !batches.contains(group));
     groups.sort_unstable();
-    groups.dedup();
+    groups.dedup_by_key(|(group, _)| *group);
     groups
 }
 
@@ -194,7 +257,14 @@ impl Builder {
             work.extend(self.work.get(&child).into_iter().flatten());
         }
         let [write_to_device_ps, read_from_device_ps, device_time_ps] = exclusive_times(&work);
-        Some(InferenceRequest { start_ps, end_ps, device_time_ps, read_from_device_ps, write_to_device_ps })
+        Some(InferenceRequest {
+            start_ps,
+            end_ps,
+            device_time_ps,
+            read_from_device_ps,
+            write_to_device_ps,
+            has_model: false,
+        })
     }
 }
 

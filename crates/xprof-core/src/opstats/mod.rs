@@ -56,7 +56,7 @@ impl Artifact for HostStats {
 /// Map: one prepared host to its statistics.
 pub fn map(host: &Prepared, diag: &mut Diag) -> Result<HostStats> {
     let mut stats = build::host_stats(host, diag)?;
-    stats.0.inference = Some(inference::requests(host)).filter(|inference| !inference.requests.is_empty());
+    stats.0.inference = Some(inference::requests(host)).filter(|found| !found.requests.is_empty() || found.names_models);
     Ok(stats)
 }
 
@@ -92,8 +92,9 @@ pub fn reduce(mut parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, diag: 
     }
     let empty = OpStats::default();
     let hosts: Vec<&OpStats> = parts.iter().map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty)).collect();
-    let requests = parts.iter().flat_map(|p| p.artifact.0.inference.iter().flat_map(|i| &i.requests)).copied();
-    let inference = v1::InferenceRequests { requests: requests.collect() };
+    let inference = || parts.iter().filter_map(|p| p.artifact.0.inference.as_ref());
+    let requests = inference().flat_map(|i| &i.requests).copied().collect();
+    let inference = v1::InferenceRequests { requests, names_models: inference().any(|i| i.names_models) };
     let stats = v1::HostStats { op_stats: Some(combine::combine(&hosts)), inference: Some(inference) };
     Ok(RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 })
 }
@@ -122,9 +123,10 @@ impl RunStats {
         self.op_stats().step_db.as_ref().unwrap_or(&NO_STEPS)
     }
 
-    /// Inference requests of all hosts.
-    pub fn inference_requests(&self) -> &[InferenceRequest] {
-        self.stats.0.inference.as_ref().map_or(&[], |i| &i.requests)
+    /// Inference requests of all hosts. Where models are named, a request of none does not count.
+    pub fn inference_requests(&self) -> impl Iterator<Item = &InferenceRequest> {
+        let of_hosts = self.stats.0.inference.iter();
+        of_hosts.flat_map(|i| i.requests.iter().filter(|request| request.has_model || !i.names_models))
     }
 
     /// Ops on the devices.
@@ -168,7 +170,7 @@ pub(crate) mod tests {
         let run_environment = Some(RunEnvironment { is_training, ..RunEnvironment::default() });
         let stats = v1::HostStats {
             op_stats: Some(OpStats { run_environment, ..OpStats::default() }),
-            inference: Some(v1::InferenceRequests { requests }),
+            inference: Some(v1::InferenceRequests { requests, names_models: false }),
         };
         RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 }
     }

@@ -82,7 +82,11 @@ impl Offloads {
             // `parity:` the size is what the end says, the shape what the start says.
             let bytes = stat(metadata, StatKind::RawBytesAccessed).map(|bytes| AddedValue::Int(bytes.int()));
             let shape = stat(start, StatKind::ShapeWithLayout).map(|shape| AddedValue::Str(text(shape)));
-            let stats = [(StatKind::RawBytesAccessed, bytes), (StatKind::ShapeWithLayout, shape)];
+            let stats = [
+                (StatKind::IsAsync, Some(AddedValue::Int(1))),
+                (StatKind::RawBytesAccessed, bytes),
+                (StatKind::ShapeWithLayout, shape),
+            ];
             names.with_stats(role.name, stats.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect())
         });
         let row = self.free_row(start_ps);

@@ -51,10 +51,10 @@ pub fn table(run: &RunStats) -> DataTable {
     table.column("deviceTimeMs", ColumnType::Number, "Device time (in ms)");
     table.column("communicationTimeMs", ColumnType::Number, "Host-device communication time (in ms)");
     table.column("totalTimeMs", ColumnType::Number, "Total latency (in ms)");
-    if run.run_environment().is_training || run.inference_requests().is_empty() {
+    let mut latencies: Vec<Latency> = run.inference_requests().map(Latency::new).collect();
+    if run.run_environment().is_training || latencies.is_empty() {
         return table;
     }
-    let mut latencies: Vec<Latency> = run.inference_requests().iter().map(Latency::new).collect();
     latencies.sort_by(|a, b| a.total.total_cmp(&b.total));
     add_row(&mut table, "Avg".into(), Latency::mean(&latencies));
     for percentile in PERCENTILES {
