@@ -20,9 +20,7 @@ pub(super) fn run(space: &mut XSpace) {
             .filter_map(|(row, m)| Some((row as u32, program_id(&m.name)?)))
             .filter(|&(row, id)| plane.metadata(row).id != id)
             .collect();
-        for (row, id) in moves {
-            plane.set_event_metadata_id(row, id);
-        }
+        plane.set_event_metadata_ids(&moves);
     }
 }
 
@@ -38,6 +36,9 @@ fn program_id(name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Diag;
+    use crate::fixture::{PlaneBuilder, SpaceBuilder, V};
+    use crate::xspace::TraceBytes;
 
     #[test]
     fn the_last_parentheses_hold_the_id() {
@@ -46,5 +47,23 @@ mod tests {
         assert_eq!(program_id("jit_f(x)"), None);
         assert_eq!(program_id("jit_f()"), None);
         assert_eq!(program_id("jit_f(3) "), None);
+    }
+
+    #[test]
+    fn programs_may_swap_their_keys() {
+        let mut plane = PlaneBuilder::new(0, plane_names::METADATA);
+        for (name, key) in [("jit_a(2)", 1), ("jit_b(1)", 2), ("jit_c(7)", 3), ("other", 7)] {
+            let stats: &[_] = if name == "other" { &[] } else { &[(StatKind::HloProto.name(), V::Bytes(b"x"))] };
+            plane.define_event(name, "", stats, Some(key));
+        }
+        let mut file = SpaceBuilder::new("h");
+        file.plane(plane);
+        let mut space = XSpace::read(TraceBytes::new(file.finish().into()), "h", &mut Diag::new()).unwrap();
+        run(&mut space);
+        let plane = &space.planes[0];
+        let name = |key| plane.event_row(key).map(|row| plane.metadata(row).name.to_string());
+        let names = [1, 2, 3, 7].map(name);
+        // The entry that keeps key 7 makes way for the program that gets it.
+        assert_eq!(names, [Some("jit_b(1)"), Some("jit_a(2)"), None, Some("jit_c(7)")].map(|n| n.map(str::to_owned)));
     }
 }

@@ -31,6 +31,14 @@ impl IdTable {
         self.sparse.insert(id, row)
     }
 
+    /// Forgets an id.
+    pub(super) fn remove(&mut self, id: i64) {
+        match usize::try_from(id).ok().and_then(|i| self.dense.get_mut(i)) {
+            Some(slot) => *slot = NONE,
+            None => _ = self.sparse.remove(&id),
+        }
+    }
+
     #[inline]
     pub(super) fn get(&self, id: i64) -> Option<u32> {
         match self.dense.get(id as usize) {

@@ -179,17 +179,26 @@ impl Plane {
         row
     }
 
-    /// Gives an event metadata another key; an entry that had this key before is emptied.
-    pub fn set_event_metadata_id(&mut self, row: u32, id: i64) {
-        if let Some(before) = self.event_rows.get(id).filter(|&before| before != row)
-            && let Some(replaced) = self.event_metadata.get_mut(before as usize)
-        {
-            *replaced = EventMetadata { id, ..EventMetadata::default() };
+    /// Gives event metadata other keys, all at once: the old key of one may be the new key of another.
+    /// An entry that keeps a key which another one gets is emptied.
+    pub fn set_event_metadata_ids(&mut self, moves: &[(u32, i64)]) {
+        for &(row, _) in moves {
+            let old = self.metadata(row).id;
+            if self.event_rows.get(old) == Some(row) {
+                self.event_rows.remove(old);
+            }
         }
-        if let Some(metadata) = self.event_metadata.get_mut(row as usize) {
-            metadata.id = id;
-            metadata.id_field = id;
-            self.event_rows.insert(id, row);
+        for &(row, id) in moves {
+            if let Some(before) = self.event_rows.get(id)
+                && let Some(replaced) = self.event_metadata.get_mut(before as usize)
+            {
+                *replaced = EventMetadata { id, ..EventMetadata::default() };
+            }
+            if let Some(metadata) = self.event_metadata.get_mut(row as usize) {
+                metadata.id = id;
+                metadata.id_field = id;
+                self.event_rows.insert(id, row);
+            }
         }
     }
 
