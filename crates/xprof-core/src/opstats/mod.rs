@@ -56,7 +56,8 @@ impl Artifact for HostStats {
 /// Map: one prepared host to its statistics.
 pub fn map(host: &Prepared, diag: &mut Diag) -> Result<HostStats> {
     let mut stats = build::host_stats(host, diag)?;
-    stats.0.inference = Some(inference::requests(host)).filter(|found| !found.requests.is_empty() || found.names_models);
+    stats.0.inference =
+        Some(inference::requests(host)).filter(|found| !found.requests.is_empty() || found.names_models);
     Ok(stats)
 }
 

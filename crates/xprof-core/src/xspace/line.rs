@@ -2,9 +2,9 @@
 
 use bytestring::ByteString;
 
-use super::plane::Span;
 use super::added::AddedStats;
 use super::marks::Marks;
+use super::plane::Span;
 use super::stat::{RawStat, Stat, StatKindSet, StatValue};
 use super::{EventColumns, EventMetadata, Plane, StatKind, TraceBytes};
 use crate::wire::{Fields, Value, read_varint};

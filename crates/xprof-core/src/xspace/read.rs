@@ -9,8 +9,8 @@ use bytestring::ByteString;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
-use super::id_table::IdTable;
 use super::columns::{Bodies, Durations, DurationsMut, Rows, RowsMut};
+use super::id_table::IdTable;
 use super::marks::{MARKS_PER_WORD, Marks};
 use super::plane::{Span, peek_metadata_id};
 use super::{

@@ -158,9 +158,7 @@ fn can_cause(space: &XSpace, types: &[Vec<EventType>]) -> bool {
             return has(StatKind::ProducerId);
         }
         let is_host = *plane.name == *plane_names::HOST_CPU;
-        has(StatKind::RootLevel)
-            || (has(StatKind::CorrelationId) && !is_host)
-            || types.iter().any(|t| t.can_cause())
+        has(StatKind::RootLevel) || (has(StatKind::CorrelationId) && !is_host) || types.iter().any(|t| t.can_cause())
     })
 }
 
