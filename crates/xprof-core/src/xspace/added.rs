@@ -103,7 +103,7 @@ impl AddedStats {
     /// The number of a text. One that was added recently, as the same bytes of the file, is not held again.
     fn text(&mut self, text: ByteString) -> u32 {
         const RECENT: usize = 8;
-        let is_same = |known: &ByteString| std::ptr::eq::<str>(&**known, &*text);
+        let is_same = |known: &ByteString| std::ptr::eq(known.as_bytes(), text.as_bytes());
         let n = self.texts.len();
         let recent = n.saturating_sub(RECENT);
         if let Some(at) = self.texts[recent..].iter().position(is_same) {
