@@ -8,7 +8,10 @@
 //! ```
 //! Map depends on the query here, unlike in other tools: a host answers a query, and only what is shown travels.
 
+mod batches;
 mod facts;
+#[cfg(test)]
+mod model;
 mod options;
 mod plain;
 mod query;

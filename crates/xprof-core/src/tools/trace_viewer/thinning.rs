@@ -7,15 +7,8 @@
 //! An event is admitted when it is long enough to be seen, when it is the first inside its parent, or when it begins far
 //! enough behind the sibling admitted before it. The two ends of a flow stand or fall together.
 
-use rustc_hash::FxHashMap;
-
-use crate::prep::flows::Flow;
-
 /// How many levels have a resolution; one level more holds the rest.
 pub const N_RESOLUTIONS: usize = 12;
-
-/// How many levels of detail there are.
-pub const N_LEVELS: usize = N_RESOLUTIONS + 1;
 
 /// The level of the events that no resolution admits.
 pub const LAST_LEVEL: u8 = N_RESOLUTIONS as u8;
@@ -80,48 +73,41 @@ pub struct Thread {
 /// What a filter remembers of one row of counter samples or async events: the begin of the last admitted one.
 pub type Row = Option<u64>;
 
-/// What a filter decided about the flows it has seen.
-#[derive(Debug, Clone, Default)]
-pub struct Decisions(FxHashMap<u64, bool>);
-
-/// Begin, duration and flow of a slice.
-#[derive(Debug, Clone, Copy)]
-pub struct Slice {
-    /// Begin.
-    pub begin_ps: u64,
-    /// Duration.
-    pub duration_ps: u64,
-    /// Flow, if it has one.
-    pub flow: Option<Flow>,
-}
-
-impl Slice {
-    fn end_ps(&self) -> u64 {
-        self.begin_ps.wrapping_add(self.duration_ps)
-    }
-}
-
 impl Thread {
-    /// Whether the filter of that resolution admits a slice; if so, it is remembered.
-    pub fn admit(&mut self, slice: Slice, resolution_ps: u64, decisions: &mut Decisions) -> bool {
-        let end_ps = slice.end_ps();
-        let mut ok = slice.duration_ps >= resolution_ps
-            || self.ends.gap(slice.begin_ps).is_none_or(|gap_ps| gap_ps >= resolution_ps);
-        if let Some(flow) = slice.flow {
-            let far = || self.last_arrow_ps.is_none_or(|last| end_ps.wrapping_sub(last) >= resolution_ps);
-            let decision = *decisions.0.entry(flow.id()).or_insert_with(|| ok || far());
-            ok |= decision;
-            if flow.direction() == DIRECTION_IN {
-                decisions.0.remove(&flow.id());
-            }
-            if ok {
-                self.last_arrow_ps = Some(end_ps);
-            }
-        }
+    /// Whether the filter of that resolution admits a slice without a flow; if so, it is remembered.
+    #[inline]
+    pub fn admit(&mut self, begin_ps: u64, duration_ps: u64, resolution_ps: u64) -> bool {
+        let ok = self.is_visible(begin_ps, duration_ps, resolution_ps);
         if ok {
-            self.ends.push(slice.begin_ps, end_ps);
+            self.ends.push(begin_ps, begin_ps.wrapping_add(duration_ps));
         }
         ok
+    }
+
+    /// As [`Thread::admit`], for a slice (begin, duration) with a flow: it is also admitted if the filter decided so about
+    /// the flow. The first slice of a flow makes the decision; after the last one, the caller is to forget it.
+    #[inline]
+    pub fn admit_flow(
+        &mut self,
+        (begin_ps, duration_ps): (u64, u64),
+        resolution_ps: u64,
+        decision: &mut Option<bool>,
+    ) -> bool {
+        let end_ps = begin_ps.wrapping_add(duration_ps);
+        let last_arrow_ps = self.last_arrow_ps;
+        let far = || last_arrow_ps.is_none_or(|last| end_ps.wrapping_sub(last) >= resolution_ps);
+        let visible = self.is_visible(begin_ps, duration_ps, resolution_ps);
+        let ok = *decision.get_or_insert_with(|| visible || far()) || visible;
+        if ok {
+            self.last_arrow_ps = Some(end_ps);
+            self.ends.push(begin_ps, end_ps);
+        }
+        ok
+    }
+
+    #[inline]
+    fn is_visible(&mut self, begin_ps: u64, duration_ps: u64, resolution_ps: u64) -> bool {
+        duration_ps >= resolution_ps || self.ends.gap(begin_ps).is_none_or(|gap_ps| gap_ps >= resolution_ps)
     }
 }
 

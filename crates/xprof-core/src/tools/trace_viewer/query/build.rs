@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bytestring::ByteString;
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::Scope;
@@ -14,6 +15,7 @@ use super::rows::SelectedRow;
 use crate::prep::derived::ShownLine;
 use crate::tools::trace_viewer::facts;
 use crate::tools::trace_viewer::store::frames::{MARK, frame_text};
+use crate::tools::trace_viewer::store::merge::Ascending;
 use crate::tools::trace_viewer::store::tracks::TrackKind;
 use crate::tools::trace_viewer::window::{Events, NO_GROUP, Process, Row, RowKind, Value, Window};
 use crate::xspace::{Event, StatKind, StatValue};
@@ -36,10 +38,15 @@ pub fn window(scope: &Scope<'_>, selected: &[SelectedRow], with_args: bool, diag
             threads: device.threads.iter().map(|(&id, name)| (id, builder.texts.share(name))).collect(),
         });
     }
+    let known = |row: &SelectedRow| match row {
+        SelectedRow::Track(s) => times(scope, s.track, &s.positions),
+        SelectedRow::Shared(_) => Events::default(),
+    };
+    let known: Vec<Events> = selected.par_iter().with_max_len(1).map(known).collect();
     let mut rows = Vec::with_capacity(selected.len());
-    for row in selected {
+    for (row, events) in selected.iter().zip(known) {
         rows.push(match row {
-            SelectedRow::Track(s) => builder.row(s.track, &s.positions, with_args, diag)?,
+            SelectedRow::Track(s) => builder.row(s.track, &s.positions, events, with_args, diag)?,
             SelectedRow::Shared(events) => builder.shared_row(events, with_args)?,
         });
     }
@@ -73,8 +80,15 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// A row that is a track, or a part of one.
-    fn row(&mut self, track_idx: usize, positions: &[u32], with_args: bool, diag: &Diag) -> Result<Row> {
+    /// A row that is a track, or a part of one. `events` has what [`times`] gives.
+    fn row(
+        &mut self,
+        track_idx: usize,
+        positions: &[u32],
+        mut events: Events,
+        with_args: bool,
+        diag: &Diag,
+    ) -> Result<Row> {
         let track = &self.scope.store.tracks[track_idx];
         let kind = match &track.kind {
             TrackKind::Thread { id } => RowKind::Thread(*id),
@@ -82,8 +96,9 @@ impl Builder<'_> {
             TrackKind::Async { name } => RowKind::Async(self.texts.share(name)),
         };
         let (is_counter, is_thread) = (matches!(kind, RowKind::Counter(_)), matches!(kind, RowKind::Thread(_)));
-        let mut events = Events::default();
-        self.times(track_idx, positions, !is_counter, &mut events);
+        if is_thread {
+            events.names.reserve_exact(positions.len());
+        }
         for (i, chunk) in positions.chunks(CHECK_EVERY).enumerate() {
             diag.check()?;
             for (j, &position) in chunk.iter().enumerate() {
@@ -104,24 +119,6 @@ impl Builder<'_> {
         Ok(Row { process: track.device, kind, events })
     }
 
-    /// Begins, durations, ranks and flows: what the store knows without looking at the trace.
-    fn times(&self, track_idx: usize, positions: &[u32], has_durations: bool, events: &mut Events) {
-        let track = &self.scope.store.tracks[track_idx];
-        let times = track.times(self.scope.lines);
-        events.begin_ps = positions.iter().map(|&p| times.begin_ps(p as usize)).collect();
-        if !track.flows.is_empty() {
-            let with_idx = positions.iter().enumerate();
-            events.flows = with_idx.filter_map(|(idx, &p)| track.flow(p).map(|flow| (idx as u32, flow))).collect();
-        }
-        if has_durations {
-            events.duration_ps = positions.iter().map(|&p| times.at(p as usize).1).collect();
-            let serials = &self.scope.store.serials[track_idx];
-            if positions.iter().any(|&p| serials.of(p) != 0) {
-                events.serials = positions.iter().map(|&p| serials.of(p)).collect();
-            }
-        }
-    }
-
     /// A row of asynchronous events that each have a name of their own.
     fn shared_row(&mut self, events: &[(u32, u32)], with_args: bool) -> Result<Row> {
         let mut row =
@@ -130,8 +127,7 @@ impl Builder<'_> {
             let track_idx = track as usize;
             let track = &self.scope.store.tracks[track_idx];
             row.process = track.device;
-            let mut one = Events::default();
-            self.times(track_idx, &[position], true, &mut one);
+            let mut one = times(self.scope, track_idx, &[position]);
             let to = &mut row.events;
             to.begin_ps.append(&mut one.begin_ps);
             to.duration_ps.append(&mut one.duration_ps);
@@ -182,6 +178,27 @@ impl Builder<'_> {
         }
         events.arg_ends.push(events.args.len() as u32);
     }
+}
+
+/// Begins, durations, ranks and flows: what the store knows without looking at the trace.
+fn times(scope: &Scope<'_>, track_idx: usize, positions: &[u32]) -> Events {
+    let mut events = Events::default();
+    let track = &scope.store.tracks[track_idx];
+    let times = track.times(scope.lines);
+    events.begin_ps = positions.iter().map(|&p| times.begin_ps(p as usize)).collect();
+    if !track.flows.is_empty() {
+        let mut near = 0;
+        let flows = (0u32..).zip(positions).filter_map(|(idx, &p)| track.flow(p, &mut near).map(|flow| (idx, flow)));
+        events.flows = flows.collect();
+    }
+    if !matches!(track.kind, TrackKind::Counter { .. }) {
+        events.duration_ps = positions.iter().map(|&p| times.at(p as usize).1).collect();
+        let serials = &scope.store.serials[track_idx];
+        if positions.iter().any(|&p| serials.of(p) != 0) {
+            events.serials = positions.iter().map(|&p| serials.of(p)).collect();
+        }
+    }
+    events
 }
 
 fn group_of(line: &ShownLine<'_>, event: &Event<'_>) -> i64 {

@@ -10,8 +10,8 @@ use crate::prep::derived::ShownLine;
 use crate::tools::trace_viewer::facts;
 use crate::tools::trace_viewer::options::DetailsQuery;
 use crate::tools::trace_viewer::store::levels::Levels;
+use crate::tools::trace_viewer::store::merge::Ascending;
 use crate::tools::trace_viewer::store::tracks::{Track, TrackKind};
-use crate::tools::trace_viewer::thinning::N_LEVELS;
 use crate::xspace::{Event, StatKind};
 use crate::{Diag, Result};
 
@@ -21,7 +21,7 @@ const CHECK_EVERY: usize = 1 << 16;
 /// All events whose visible name begins with `prefix`.
 /// parity: a row's events come in the order in which the reference stores them, coarser levels first.
 pub fn search(scope: &Scope<'_>, prefix: &str, full_dma: bool, diag: &Diag) -> Result<Vec<Selected>> {
-    let levels = scope.store.levels(scope.prepared, diag)?;
+    let levels = &scope.store.detail(scope.prepared, diag)?.levels;
     let mut selected: Vec<Selected> = (0..scope.store.tracks.len())
         .into_par_iter()
         .with_max_len(1)
@@ -40,23 +40,29 @@ pub fn search(scope: &Scope<'_>, prefix: &str, full_dma: bool, diag: &Diag) -> R
 
 /// The positions of the events of one track that match, by level.
 fn matches(scope: &Scope<'_>, track: &Track, levels: &Levels, prefix: &str, diag: &Diag) -> Result<Vec<u32>> {
-    let stored = (0..N_LEVELS as u8).map(|level| levels.of(level));
+    let n_events = track.times(scope.lines).len() as u32;
+    let mut positions: Vec<u32> = Vec::new();
     match &track.kind {
         TrackKind::Counter { name } | TrackKind::Async { name } => {
-            return Ok(if name.starts_with(prefix) { stored.flatten().copied().collect() } else { Vec::new() });
+            if name.starts_with(prefix) {
+                positions.extend(0..n_events);
+            }
         }
-        TrackKind::Thread { .. } => {}
+        TrackKind::Thread { .. } => {
+            let mut names = NameMatches::new(scope.lines, prefix);
+            for position in 0..n_events {
+                if (position as usize).is_multiple_of(CHECK_EVERY) {
+                    diag.check()?;
+                }
+                if names.matches(track.locate(position)) {
+                    positions.push(position);
+                }
+            }
+        }
     }
-    let mut names = NameMatches::new(scope.lines, prefix);
-    let mut positions = Vec::new();
-    for (n, &position) in stored.flatten().enumerate() {
-        if n % CHECK_EVERY == 0 {
-            diag.check()?;
-        }
-        if names.matches(track.locate(position)) {
-            positions.push(position);
-        }
-    }
+    positions.retain(|&position| levels.at(position).is_some());
+    // Within a level they stay as they are.
+    positions.sort_by_key(|&position| levels.at(position));
     Ok(positions)
 }
 

@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 
 use super::{Scope, Selected};
 use crate::tools::trace_viewer::store::levels::Levels;
-use crate::tools::trace_viewer::thinning::LAST_LEVEL;
 
 /// The events of one row in the order of the answer.
 pub enum SelectedRow {
@@ -41,15 +40,11 @@ fn merge(scope: &Scope<'_>, selected: &[Selected], levels: Option<&[Levels]>) ->
         let times = scope.store.tracks[*track].times(scope.lines);
         for &position in positions {
             let (begin_ps, duration_ps) = times.at(position as usize);
-            let level = levels.map_or(0, |levels| level_of(&levels[*track], position));
+            let level = levels.and_then(|levels| levels[*track].at(position));
             events.push((level, begin_ps, Reverse(duration_ps), *track as u32, position));
         }
     }
     // Tracks are in the order that breaks ties.
     events.sort_unstable();
     events.into_iter().map(|(.., track, position)| (track, position)).collect()
-}
-
-fn level_of(levels: &Levels, position: u32) -> u8 {
-    (0..LAST_LEVEL).find(|&level| levels.of(level).binary_search(&position).is_ok()).unwrap_or(LAST_LEVEL)
 }

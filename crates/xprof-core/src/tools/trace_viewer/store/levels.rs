@@ -1,65 +1,66 @@
 //! Which level of detail each event of one track belongs to.
 //!
-//! Takes the begins and durations of one sorted track and the levels of its flow events, gives the positions by level.
+//! Takes the begins and durations of one sorted track and the levels of its flow events, gives the level of each position.
 //! It must not look at other tracks: the only link between tracks are flows, and [`super::flows`] has decided those.
 //!
 //! The rule is twelve thinning filters per track, from 1 s to 10 ps: an event's level is the first filter that admits it,
 //! and every finer filter is made to take it as well.
 
-use super::filters::{Filters, RowFilters};
-use super::tracks::Times;
-use crate::tools::trace_viewer::thinning::{LAST_LEVEL, N_LEVELS, level_of_length};
+use std::ops::Range;
 
-/// The positions of a track's events, by level and sorted within each level.
-#[derive(Debug, Default)]
+use super::filters::{Filters, RowFilters};
+use super::merge::Ascending;
+use super::tracks::Times;
+use crate::tools::trace_viewer::thinning::level_of_length;
+
+/// Stands for the level of an event that is not stored at all; deeper than any.
+const NOT_STORED: u8 = u8::MAX;
+/// So many events share one entry that says whether it is worth looking at them.
+const BLOCK: usize = 32;
+
+/// The levels of a track's events: one byte per event. A query reads all levels down to some depth, so what it wants is a
+/// part of the positions in their order, which a list per level would have to be merged for.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Levels {
-    positions: Vec<u32>,
-    starts: [u32; N_LEVELS + 1],
+    by_position: Vec<u8>,
+    /// The coarsest level in each block of positions.
+    coarsest: Vec<u8>,
 }
 
 impl Levels {
-    /// The positions of one level, ascending.
-    pub fn of(&self, level: u8) -> &[u32] {
-        let level = usize::from(level.min(LAST_LEVEL));
-        &self.positions[self.starts[level] as usize..self.starts[level + 1] as usize]
+    /// From a level per position. `left_out` are ascending positions of events that are not stored at all.
+    fn new(mut by_position: Vec<u8>, left_out: &[u32]) -> Self {
+        for &position in left_out {
+            by_position[position as usize] = NOT_STORED;
+        }
+        let coarsest =
+            by_position.chunks(BLOCK).map(|block| block.iter().copied().min().unwrap_or(NOT_STORED)).collect();
+        Self { by_position, coarsest }
+    }
+
+    /// The level of the event at a position, if it is stored.
+    #[inline]
+    pub fn at(&self, position: u32) -> Option<u8> {
+        self.by_position.get(position as usize).copied().filter(|&level| level != NOT_STORED)
+    }
+
+    /// Appends those of the positions whose level is not deeper than `level`, ascending.
+    pub fn append_down_to(&self, level: u8, range: Range<usize>, positions: &mut Vec<u32>) {
+        let mut start = range.start;
+        while start < range.end {
+            let block = start / BLOCK;
+            let end = range.end.min((block + 1) * BLOCK);
+            if self.coarsest[block] <= level {
+                let levels = self.by_position[start..end].iter();
+                positions.extend((start as u32..).zip(levels).filter(|&(_, &of)| of <= level).map(|(at, _)| at));
+            }
+            start = end;
+        }
     }
 
     /// Roughly the bytes of memory held.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.positions.capacity() * 4
-    }
-
-    /// Sorts positions into levels. `left_out` are ascending positions of events that are not stored at all.
-    fn bucket(levels: &[u8], left_out: &[u32]) -> Self {
-        let mut starts = [0u32; N_LEVELS + 1];
-        for &level in levels {
-            starts[usize::from(level) + 1] += 1;
-        }
-        for i in 0..N_LEVELS {
-            starts[i + 1] += starts[i];
-        }
-        let mut next = starts;
-        let mut positions = vec![0; levels.len()];
-        for (position, &level) in levels.iter().enumerate() {
-            let slot = &mut next[usize::from(level)];
-            positions[*slot as usize] = position as u32;
-            *slot += 1;
-        }
-        let mut all = Self { positions, starts };
-        if !left_out.is_empty() {
-            all.remove(left_out);
-        }
-        all
-    }
-
-    fn remove(&mut self, left_out: &[u32]) {
-        let mut kept = Vec::with_capacity(self.positions.len());
-        let mut starts = [0; N_LEVELS + 1];
-        for level in 0..N_LEVELS {
-            kept.extend(self.of(level as u8).iter().copied().filter(|p| left_out.binary_search(p).is_err()));
-            starts[level + 1] = kept.len() as u32;
-        }
-        *self = Self { positions: kept, starts };
+        size_of::<Self>() + self.by_position.capacity() + self.coarsest.capacity()
     }
 }
 
@@ -95,7 +96,7 @@ pub fn of_thread(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32])
             None => filters.admit(begin_ps, duration_ps),
         }
     };
-    Levels::bucket(&(0..times.len()).map(level_at).collect::<Vec<u8>>(), left_out)
+    Levels::new((0..times.len()).map(level_at).collect(), left_out)
 }
 
 /// Levels of the samples of a counter or of the async events of a name.
@@ -106,5 +107,5 @@ pub fn of_row(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32]) ->
         let level = flows.next_at(position).map(|level| level.min(level_of_length(duration_ps)));
         filters.take(begin_ps, level)
     };
-    Levels::bucket(&(0..times.len()).map(level_at).collect::<Vec<u8>>(), left_out)
+    Levels::new((0..times.len()).map(level_at).collect(), left_out)
 }

@@ -7,9 +7,10 @@
 //! [`STREAMING_THRESHOLD`] events a query of the whole trace returns everything and needs none.
 
 mod filters;
-mod flows;
+pub mod flows;
 pub mod frames;
 pub mod levels;
+pub mod merge;
 pub mod scan;
 pub mod serials;
 pub mod tracks;
@@ -20,7 +21,9 @@ use bytestring::ByteString;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use self::flows::FlowNumbers;
 use self::levels::{FlowLevels, Levels};
+use self::merge::Ascending;
 use self::serials::Serials;
 use self::tracks::{Device, Times, Track};
 use crate::diag::ProblemKind;
@@ -52,18 +55,33 @@ pub struct TraceStore {
     timeline: TimelineLines,
     /// Plane, and line of the plane's timeline, of each line that is shown.
     lines: Vec<(u32, u32)>,
-    levels: OnceLock<Vec<Levels>>,
+    detail: OnceLock<Detail>,
     long_texts: OnceLock<Vec<ByteString>>,
     problems: Diag,
 }
 
+/// What thinning needs to know of all events.
+#[derive(Debug)]
+pub struct Detail {
+    /// Levels of detail of each track.
+    pub levels: Vec<Levels>,
+    /// Numbers of all flows.
+    pub flows: FlowNumbers,
+}
+
+impl Detail {
+    fn weight(&self) -> usize {
+        self.levels.iter().map(Levels::weight).sum::<usize>() + self.flows.weight()
+    }
+}
+
 impl Memoized for TraceStore {
     fn weight(&self) -> usize {
-        let levels = self.levels.get().map_or(0, |levels| levels.iter().map(Levels::weight).sum());
+        let detail = self.detail.get().map_or(0, Detail::weight);
         self.tracks.iter().map(Track::weight).sum::<usize>()
             + self.serials.iter().map(Serials::weight).sum::<usize>()
             + timeline_weight(&self.timeline)
-            + levels
+            + detail
     }
 }
 
@@ -113,7 +131,7 @@ impl TraceStore {
             n_events: n_events as u64,
             timeline,
             lines,
-            levels: OnceLock::new(),
+            detail: OnceLock::new(),
             long_texts: OnceLock::new(),
             problems,
         })
@@ -130,26 +148,39 @@ impl TraceStore {
     }
 
     /// The levels of detail of each track, made at the first call.
-    pub fn levels(&self, prepared: &Prepared, diag: &Diag) -> Result<&[Levels]> {
-        if let Some(levels) = self.levels.get() {
-            return Ok(levels);
+    pub fn detail(&self, prepared: &Prepared, diag: &Diag) -> Result<&Detail> {
+        if let Some(detail) = self.detail.get() {
+            return Ok(detail);
         }
         let lines = self.lines(prepared);
         let times: Vec<Times<'_>> = self.tracks.iter().map(|t| t.times(&lines)).collect();
-        let by_flow = flows::levels(&self.tracks, &times, diag)?;
         // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
         // Two queries at once do the work twice and get the same.
-        let levels: Vec<Levels> = (0..self.tracks.len())
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|i| {
-                diag.check()?;
-                let make = if self.tracks[i].is_row() { levels::of_row } else { levels::of_thread };
-                let flows = FlowLevels { positions: &self.tracks[i].flows.positions, levels: &by_flow[i] };
-                Ok(make(&times[i], flows, &self.serials[i].left_out))
-            })
-            .collect::<Result<_>>()?;
-        Ok(self.levels.get_or_init(|| levels))
+        let by_flow = || {
+            let numbers = FlowNumbers::new(&self.tracks);
+            flows::levels(&self.tracks, &times, &numbers, diag).map(|levels| (numbers, levels))
+        };
+        // What flows decide is decided in one sequence. Tracks without flows need not wait for it.
+        let (by_flow, without) = rayon::join(by_flow, || self.levels_of(&times, None, diag));
+        let ((flows, by_flow), without) = (by_flow?, without?);
+        let with = self.levels_of(&times, Some(&by_flow), diag)?;
+        let mut levels: Vec<(usize, Levels)> = without.into_iter().chain(with).collect();
+        levels.sort_unstable_by_key(|&(track, _)| track);
+        let levels = levels.into_iter().map(|(_, levels)| levels).collect();
+        Ok(self.detail.get_or_init(|| Detail { levels, flows }))
+    }
+
+    /// Levels of the tracks that have flows, if the levels of flows are given, or of the others.
+    fn levels_of(&self, times: &[Times<'_>], by_flow: Option<&[Vec<u8>]>, diag: &Diag) -> Result<Vec<(usize, Levels)>> {
+        let of_track = |(i, track): (usize, &Track)| {
+            diag.check()?;
+            let make = if track.is_row() { levels::of_row } else { levels::of_thread };
+            let levels = by_flow.map_or(&[][..], |by_flow| &by_flow[i]);
+            let flows = FlowLevels { positions: &track.flows.positions, levels };
+            Ok((i, make(&times[i], flows, &self.serials[i].left_out)))
+        };
+        let tracks = self.tracks.par_iter().enumerate().with_max_len(1);
+        tracks.filter(|(_, track)| track.flows.is_empty() == by_flow.is_none()).map(of_track).collect()
     }
 
     /// Long texts of the whole trace, which a client gets once and not once per event; made at the first call.

@@ -12,6 +12,7 @@ use bytestring::ByteString;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::merge::Ascending;
 use super::scan::{LineScan, Pick};
 use crate::prep::derived::ShownLine;
 use crate::prep::flows::Flow;
@@ -168,38 +169,24 @@ pub struct Times<'a> {
     order: Option<&'a [u32]>,
 }
 
-impl Times<'_> {
-    /// How many events.
+impl Ascending for Times<'_> {
     #[inline]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.order.map_or(self.events.len(), <[u32]>::len)
     }
 
+    #[inline]
+    fn begin_ps(&self, position: usize) -> u64 {
+        self.events.begin_ps[self.order.map_or(position, |order| order[position] as usize)]
+    }
+}
+
+impl Times<'_> {
     /// Begin and duration at a position, which must be below the length.
     #[inline]
     pub fn at(&self, position: usize) -> (u64, u64) {
         let place = self.order.map_or(position, |order| order[position] as usize);
         (self.events.begin_ps[place], self.events.duration_ps(place))
-    }
-
-    /// Begin at a position, which must be below the length.
-    #[inline]
-    pub fn begin_ps(&self, position: usize) -> u64 {
-        self.events.begin_ps[self.order.map_or(position, |order| order[position] as usize)]
-    }
-
-    /// The first position from which on all events satisfy `from`, which must be true for all behind the first.
-    pub fn first(&self, from: impl Fn(u64) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if from(self.begin_ps(middle)) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        low
     }
 }
 
@@ -212,6 +199,19 @@ impl Track {
     /// Whether its events lie on one row with those of other names: `parity:` asynchronous events with long names do.
     pub fn shares_row(&self) -> bool {
         matches!(&self.kind, TrackKind::Async { name } if name.len() > MAX_ROW_NAME_BYTES)
+    }
+
+    /// A track that holds its own events: begin, duration and flow of each, in any order.
+    #[cfg(test)]
+    pub fn of_events(is_thread: bool, mut events: Vec<(u64, u64, Option<Flow>)>) -> Self {
+        events.sort_by_key(|&(begin_ps, duration_ps, _)| (begin_ps, Reverse(duration_ps)));
+        let name = ByteString::from_static("row");
+        let kind = if is_thread { TrackKind::Thread { id: 1 } } else { TrackKind::Async { name } };
+        let flows = (0u32..).zip(&events).filter_map(|(position, &(.., flow))| flow.map(|flow| (position, flow)));
+        let flows = flows.collect();
+        let mut times = EventColumns::new();
+        events.into_iter().for_each(|(begin_ps, duration_ps, _)| times.push(0, begin_ps, duration_ps));
+        Self { device: 0, kind, lines: SmallVec::new(), order: None, times: Some(times), flows }
     }
 
     /// Begins and durations.
@@ -233,10 +233,22 @@ impl Track {
         (line, place - before)
     }
 
-    /// The flow of the event at a position.
-    pub fn flow(&self, position: u32) -> Option<Flow> {
-        let at = self.flows.positions.binary_search(&position).ok()?;
-        self.flows.values.get(at).copied()
+    /// The flow of the event at a position. `near` is where the last flow was looked for, from which ascending positions
+    /// are found in a few steps; 0 at first.
+    #[inline]
+    pub fn flow(&self, position: u32, near: &mut usize) -> Option<Flow> {
+        let TrackFlows { positions, values } = &self.flows;
+        let (mut from, mut step) = (*near, 1);
+        if from > 0 && positions[from - 1] >= position {
+            from = 0;
+        }
+        while positions.get(from + step - 1).is_some_and(|&p| p < position) {
+            from += step;
+            step *= 2;
+        }
+        let to = positions.len().min(from + step);
+        *near = from + positions[from..to].partition_point(|&p| p < position);
+        positions.get(*near).filter(|&&p| p == position).and_then(|_| values.get(*near).copied())
     }
 
     /// Roughly the bytes of memory held.
