@@ -1,6 +1,6 @@
 //! Distributed answers equal local ones, byte for byte, and a dying worker costs nobody an answer.
 
-use xprof_core::fixture::TpuSession;
+use xprof_core::fixture::{TpuSession, generate_host};
 use xprof_tests::{Cluster, LogDir};
 
 const HOSTS: &str = "tpu-host-0,tpu-host-1,tpu-host-2";
@@ -20,6 +20,7 @@ fn requests() -> Vec<String> {
         for group_by in ["program", "category", "provenance"] {
             requests.push(format!("/data?run={run}&tag=op_profile&host={host}&group_by={group_by}"));
         }
+        requests.push(format!("/data?run={run}&tag=trace_viewer@&host={host}"));
     }
     for query in [
         "",
@@ -50,6 +51,43 @@ fn distributed_answers_equal_local_ones() {
         assert_eq!(b.status, 200, "{request}: {}", b.text());
         assert!(!a.body.is_empty(), "{request}");
         assert!(a.body == b.body, "{request}: local and distributed answers differ");
+    }
+}
+
+/// The hosts of a run as the file system lists them.
+fn listed(logdir: &LogDir, run: &str) -> Vec<String> {
+    let files = std::fs::read_dir(logdir.run(run)).unwrap().flatten();
+    files.map(|f| f.file_name().to_string_lossy().replace(".xplane.pb", "")).collect()
+}
+
+#[test]
+fn all_hosts_are_those_of_the_directory_in_its_order() {
+    let logdir = LogDir::new();
+    // Of different sizes, so that parts arrive in another order than that of hosts; and so many that no file system lists
+    // them by name unless it sorts.
+    let names = ["c9", "a1", "e5", "b7", "d3", "f0", "h2", "g4"];
+    for (n, name) in names.iter().enumerate() {
+        let session = TpuSession { seed: n as u64, ..TpuSession::of_size(1, 20_000 + 9_000 * n) };
+        logdir.trace("pod", name, &generate_host(&session, 0));
+    }
+    let listed = listed(&logdir, "pod");
+    let reversed: Vec<String> = listed.iter().rev().cloned().collect();
+    for n_workers in [0, 3] {
+        let cluster = Cluster::start(logdir.path(), n_workers);
+        let of = |hosts: &[String]| {
+            let reply = cluster.get(&format!("/data?run=pod&tag=trace_viewer@&hosts={}", hosts.join(",")));
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            reply.body
+        };
+        let all = cluster.get("/data?run=pod&tag=trace_viewer@&host=ALL_HOSTS");
+        assert_eq!(all.status, 200, "{}", all.text());
+        assert!(of(&listed) == all.body, "{n_workers} workers: ALL_HOSTS is not in the order {listed:?}");
+        assert!(cluster.get("/data?run=pod&tag=trace_viewer@").body == all.body, "no host is every host");
+        assert!(of(&reversed) != all.body, "a request's own order counts, also for the cache");
+        // Lists for people are sorted all the same.
+        let hosts = cluster.get("/hosts?run=pod&tag=trace_viewer@").text();
+        let places: Vec<_> = ["a1", "b7", "c9", "d3", "e5", "f0", "g4", "h2"].map(|h| hosts.find(h).unwrap()).into();
+        assert!(places.is_sorted(), "{hosts}");
     }
 }
 

@@ -9,6 +9,7 @@ mod dev;
 mod fuzz;
 mod image;
 mod lint;
+mod load;
 mod process;
 mod test;
 mod tidy;
@@ -37,6 +38,8 @@ enum Command {
     Bench(bench::Args),
     /// Replay recorded answers of XProf against our servers, in process and with 4 workers
     Conform(conform::Args),
+    /// Ask a server over many connections; print requests per second, latencies and errors
+    Load(load::Args),
     /// Build the two container images (needs a Docker engine)
     Image(image::Args),
     /// Build the web UI
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Conform(args) => conform::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Ui => {
             println!("the start page is rendered by the aggregator itself: there is nothing to build");

@@ -19,14 +19,16 @@ use xprof_service::{VERSION, exit, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match start() {
+    let code = match start() {
         Ok(Some((loaded, config))) => run(&loaded, config),
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ERROR: {error}");
             ExitCode::from(exit::USAGE)
         }
-    }
+    };
+    telemetry::flush();
+    code
 }
 
 /// Reads the configuration; nothing if the arguments only asked for a text.

@@ -24,7 +24,9 @@ struct PortTaken {
 }
 
 fn main() -> ExitCode {
-    match start() {
+    let ended = start();
+    telemetry::flush();
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // The log may not work yet, and whoever started the program looks here.

@@ -2,7 +2,7 @@
 //!
 //! Takes file names and request parameters, gives host names and files. Pure: it never touches a file system.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use xprof_core::session::{ALL_HOSTS, XPLANE_SUFFIX, host_of_file};
 use xprof_core::tools::Params;
@@ -13,23 +13,64 @@ use crate::error::{Error, Result};
 /// The ending of a trace in record form. Such a file makes a host, but it cannot be read yet.
 const RIEGELI_SUFFIX: &str = ".xplane.riegeli";
 
-/// The trace files of one session by host, in the order of host names.
-///
-/// The reference keeps the order of the directory, which differs between machines; the sorted order is ours.
-pub type HostFiles = BTreeMap<String, String>;
+/// One host and its trace file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostFile {
+    /// The host's name.
+    pub host: Arc<str>,
+    /// The file's name.
+    pub file: String,
+}
 
-/// The trace files among the names of a session directory. A bare `xplane.pb` belongs to no host.
-pub fn host_files<'a>(names: impl IntoIterator<Item = &'a str>) -> HostFiles {
-    let mut files = HostFiles::new();
-    for name in names {
-        if name.len() > XPLANE_SUFFIX.len() && name.ends_with(XPLANE_SUFFIX) {
-            // `parity:` profile_plugin.py: of a host with both kinds of file, the record file counts.
-            files.entry(host_of_file(name).to_owned()).or_insert_with(|| name.to_owned());
-        } else if name.len() > RIEGELI_SUFFIX.len() && name.ends_with(RIEGELI_SUFFIX) {
-            files.insert(host_of_file(name).to_owned(), name.to_owned());
+/// The trace files of one session, one per host, in the order of the directory.
+///
+/// `parity:` profile_plugin.py keeps what the file system lists in that order: first the hosts of `.xplane.pb` files, then those
+/// that have a record file only. Merged answers and the process ids of a timeline follow it.
+#[derive(Debug, Clone, Default)]
+pub struct HostFiles(Vec<HostFile>);
+
+impl HostFiles {
+    /// The trace files among the names of a session directory. A bare `xplane.pb` belongs to no host.
+    pub fn among<'a>(names: &(impl Iterator<Item = &'a str> + Clone)) -> Self {
+        let of = |suffix: &'static str| {
+            names
+                .clone()
+                .filter(move |name| name.len() > suffix.len() && name.ends_with(suffix))
+                .map(|name| HostFile { host: host_of_file(name).into(), file: name.to_owned() })
+        };
+        let mut files: Vec<HostFile> = of(XPLANE_SUFFIX).collect();
+        let n_plain = files.len();
+        for record in of(RIEGELI_SUFFIX) {
+            // `parity:` of a host with both kinds of file, the record file counts.
+            match files[..n_plain].iter_mut().find(|f| f.host == record.host) {
+                Some(plain) => *plain = record,
+                None => files.push(record),
+            }
         }
+        Self(files)
     }
-    files
+
+    /// In the order of the directory.
+    pub fn iter(&self) -> impl Iterator<Item = &HostFile> {
+        self.0.iter()
+    }
+
+    /// The hosts' names, sorted.
+    pub fn sorted_hosts(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.iter().map(|f| f.host.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// That of one host.
+    pub fn get(&self, host: &str) -> Option<&HostFile> {
+        self.iter().find(|f| &*f.host == host)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Whether a file name is that of a trace.
@@ -39,7 +80,7 @@ pub fn is_trace(name: &str) -> bool {
 
 /// The host names that `/hosts` offers for a tool with that rule.
 pub fn offered(files: &HostFiles, rule: Hosts) -> Vec<String> {
-    let mut names: Vec<String> = files.keys().cloned().collect();
+    let mut names = files.sorted_hosts();
     if names.len() > 1 {
         match rule {
             Hosts::Each => {}
@@ -53,19 +94,17 @@ pub fn offered(files: &HostFiles, rule: Hosts) -> Vec<String> {
     names
 }
 
-/// Which hosts a `/data` request asks for, in the order in which it wants them.
-pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Vec<String>> {
+/// Which hosts a `/data` request asks for, in the order in which it wants them: its own, or that of the directory.
+pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Vec<HostFile>> {
     if files.is_empty() {
         return Err(Error::NotFound(format!("No xplane file found for run: {run}, tool: {tool}")));
     }
     let known = |host: &str| {
-        if files.contains_key(host) {
-            Ok(host.to_owned())
-        } else {
-            Err(Error::NotFound(format!("No xplane file found for host: {host} in run: {run}")))
-        }
+        files
+            .get(host)
+            .cloned()
+            .ok_or_else(|| Error::NotFound(format!("No xplane file found for host: {host} in run: {run}")))
     };
-    let all = || files.keys().cloned().collect();
     // An empty value is as good as none.
     let host = params.non_empty("host").filter(|host| *host != ALL_HOSTS);
     let wants_all = params.get("host") == Some(ALL_HOSTS);
@@ -76,7 +115,7 @@ pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Resu
         (Some(_), None) if !wants_all => {
             Err(Error::NotFound(format!("Host must be specified for tool {tool} in run {run}")))
         }
-        (_, None) => Ok(all()),
+        (_, None) => Ok(files.iter().cloned().collect()),
     }
 }
 
@@ -85,27 +124,38 @@ mod tests {
     use super::*;
 
     fn files(hosts: &[&str]) -> HostFiles {
-        hosts.iter().map(|h| ((*h).to_owned(), format!("{h}.xplane.pb"))).collect()
+        let names: Vec<String> = hosts.iter().map(|h| format!("{h}.xplane.pb")).collect();
+        HostFiles::among(&names.iter().map(String::as_str))
     }
 
     #[test]
     fn finds_hosts_among_file_names() {
-        let found = host_files([
+        let names = [
+            "c.xplane.riegeli",
             "b.xplane.riegeli",
             "xplane.pb",
             ".xplane.pb",
-            "34.83.195.179_6003.xplane.pb",
             "b.xplane.pb",
+            "34.83.195.179_6003.xplane.pb",
             "a.hlo_proto.pb",
             "notes.txt",
-        ]);
-        let pairs: Vec<_> = found.iter().map(|(h, f)| (h.as_str(), f.as_str())).collect();
-        assert_eq!(pairs, [("34.83.195.179_6003", "34.83.195.179_6003.xplane.pb"), ("b", "b.xplane.riegeli")]);
+        ];
+        let found = HostFiles::among(&names.into_iter());
+        let pairs: Vec<_> = found.iter().map(|f| (&*f.host, f.file.as_str())).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("b", "b.xplane.riegeli"),
+                ("34.83.195.179_6003", "34.83.195.179_6003.xplane.pb"),
+                ("c", "c.xplane.riegeli")
+            ],
+            "in the order of the directory"
+        );
     }
 
     #[test]
     fn offers_hosts_by_rule() {
-        let two = files(&["1host", "zhost"]);
+        let two = files(&["zhost", "1host"]);
         for (rule, expected) in [
             (Hosts::Each, &["1host", "zhost"][..]),
             (Hosts::EachOrAll, &["1host", "ALL_HOSTS", "zhost"]),
@@ -119,11 +169,13 @@ mod tests {
 
     #[test]
     fn selects_hosts_by_the_table() {
-        let two = files(&["a", "b"]);
+        let two = files(&["b", "a"]);
         let ask = |tool: &str, query: &[(&str, &str)]| {
-            select(&two, "r", tool, &query.iter().copied().collect()).map_err(|e| e.to_string())
+            let chosen = select(&two, "r", tool, &query.iter().copied().collect());
+            chosen.map(|files| files.iter().map(|f| f.host.to_string()).collect()).map_err(|e| e.to_string())
         };
-        let both = || Ok(vec!["a".to_owned(), "b".to_owned()]);
+        // As the directory lists them, unless the request has an order of its own.
+        let both = || Ok(vec!["b".to_owned(), "a".to_owned()]);
         for (tool, query, expected) in [
             ("hlo_stats", &[][..], both()),
             ("hlo_stats", &[("host", "")], both()),
@@ -132,6 +184,7 @@ mod tests {
             ("hlo_stats", &[("host", "c")], Err("No xplane file found for host: c in run: r".into())),
             ("hlo_stats", &[("hosts", "a")], Err("Host must be specified for tool hlo_stats in run r".into())),
             ("hlo_stats", &[("hosts", "a"), ("host", "b")], Ok(vec!["b".into()])),
+            ("trace_viewer@", &[("hosts", "a,b")], Ok(vec!["a".into(), "b".into()])),
             ("trace_viewer@", &[("hosts", "b,a,b")], Ok(vec!["b".into(), "a".into(), "b".into()])),
             ("trace_viewer@", &[("hosts", "b"), ("host", "a")], Ok(vec!["b".into()])),
             ("trace_viewer", &[("hosts", "x")], Err("No xplane file found for host: x in run: r".into())),

@@ -2,6 +2,8 @@
 //!
 //! Takes directories, gives their entries. A thousand requests for one session cost a few listings, yet each request sees
 //! every file that was written before it was sent. That is what lets answers be cached without ever being stale.
+//!
+//! A directory that is known to have the same entries as before ([`Listing::holds`]) is not listed again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,10 +12,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
-use xprof_service::storage::{DirEntry, Storage, StorageError};
+use xprof_service::storage::{EntryKind, Listing, Storage, StorageError};
 
-/// A directory's entries, sorted by name.
-pub type Entries = Result<Arc<Vec<DirEntry>>, StorageError>;
+use super::hosts::HostFiles;
+
+/// A directory's entries in the order of the file system, and the traces among them.
+#[derive(Debug, Default)]
+pub struct Directory {
+    /// What it holds.
+    pub listing: Listing,
+    /// Its traces by host.
+    pub files: HostFiles,
+}
+
+impl Directory {
+    fn new(listing: Listing) -> Self {
+        let names = listing.entries().iter().filter(|e| e.kind == EntryKind::File).map(|e| e.name.as_str());
+        Self { files: HostFiles::among(&names), listing }
+    }
+}
+
+/// A directory, and whether the sizes and times of its entries are those of now.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The directory.
+    pub directory: Arc<Directory>,
+    /// Whether it was listed for this request; else only its names are known to hold.
+    pub is_fresh: bool,
+}
+
+type Entries = Result<Arc<Directory>, StorageError>;
 
 /// Directories that are kept track of. There is nothing of value in an entry.
 const MAX_TRACKED: usize = 1024;
@@ -28,6 +56,8 @@ struct Batch {
 pub struct Listings {
     storage: Arc<Storage>,
     batches: Mutex<HashMap<PathBuf, Batch>>,
+    /// Listings that may still hold.
+    kept: Mutex<HashMap<PathBuf, Arc<Directory>>>,
 }
 
 impl std::fmt::Debug for Listings {
@@ -39,7 +69,7 @@ impl std::fmt::Debug for Listings {
 impl Listings {
     /// Listings of a storage.
     pub fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, batches: Mutex::new(HashMap::new()) }
+        Self { storage, batches: Mutex::default(), kept: Mutex::default() }
     }
 
     /// The entries of a directory, listed after this call.
@@ -48,7 +78,17 @@ impl Listings {
     /// requests:   1        2 3 4            5
     /// listings:   [ 1's   ][ that of 2 3 4 ][ 5's …
     /// ```
-    pub async fn list(&self, directory: &Path) -> Entries {
+    pub async fn list(&self, directory: &Path) -> Result<Seen, StorageError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(directory).cloned();
+        if let Some(kept) = kept
+            && kept.listing.holds()
+        {
+            return Ok(Seen { directory: kept, is_fresh: false });
+        }
+        self.list_anew(directory).boxed().await
+    }
+
+    async fn list_anew(&self, directory: &Path) -> Result<Seen, StorageError> {
         let entries = {
             let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
             let last = batches.get(directory).cloned();
@@ -64,7 +104,22 @@ impl Listings {
                 }
             }
         };
-        entries.await
+        let listed = entries.await;
+        self.keep(directory, &listed);
+        Ok(Seen { directory: listed?, is_fresh: true })
+    }
+
+    fn keep(&self, path: &Path, listed: &Entries) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match listed {
+            Ok(directory) if directory.listing.can_hold() => {
+                if kept.len() >= MAX_TRACKED {
+                    kept.clear();
+                }
+                kept.insert(path.to_path_buf(), Arc::clone(directory));
+            }
+            _ => drop(kept.remove(path)),
+        }
     }
 
     fn begin(&self, directory: &Path, before: Option<Batch>) -> Batch {
@@ -76,7 +131,7 @@ impl Listings {
                 let _ = before.entries.await;
             }
             mark.store(true, Ordering::SeqCst);
-            storage.list_dir(&directory).await.map(Arc::new)
+            storage.list_dir(&directory).await.map(|listing| Arc::new(Directory::new(listing)))
         };
         Batch { began, entries: entries.boxed().shared() }
     }
@@ -96,14 +151,32 @@ mod tests {
             std::fs::write(dir.path().join(n.to_string()), "").unwrap();
             let asks = (0..8).map(|_| listings.list(dir.path()));
             for entries in futures::future::join_all(asks).await {
-                assert_eq!(entries.unwrap().len(), n + 1);
+                assert_eq!(entries.unwrap().directory.listing.entries().len(), n + 1);
             }
         }
         // A request that is dropped half-way leaves nothing behind that others could hang on.
         let mut dropped = Box::pin(listings.list(dir.path()));
         assert!(futures::poll!(&mut dropped).is_pending());
         drop(dropped);
-        assert_eq!(listings.list(dir.path()).await.unwrap().len(), 50);
+        assert_eq!(listings.list(dir.path()).await.unwrap().directory.listing.entries().len(), 50);
         assert!(listings.list(&dir.path().join("absent")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_directory_at_rest_is_listed_once_and_its_changes_are_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.xplane.pb"), "1").unwrap();
+        let listings = Listings::new(Arc::new(Storage::new(Roots::everything(), ReadMode::Map)));
+        // What was changed a moment ago is listed each time; two seconds later it counts as being at rest.
+        let mut n_fresh = 0;
+        while listings.list(dir.path()).await.unwrap().is_fresh {
+            n_fresh += 1;
+            assert!(n_fresh < 2000, "never at rest");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(n_fresh > 1, "a new directory is not at rest");
+        std::fs::write(dir.path().join("b.xplane.pb"), "1").unwrap();
+        let seen = listings.list(dir.path()).await.unwrap();
+        assert!(seen.is_fresh && seen.directory.files.get("b").is_some());
     }
 }

@@ -7,12 +7,12 @@ pub mod hosts;
 pub mod listing;
 pub mod runs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use xprof_core::session::{XPLANE_SUFFIX, host_of_file};
 use xprof_core::tools::Params;
 use xprof_service::engine::Engine;
@@ -22,12 +22,15 @@ use crate::error::{Error, Result};
 use crate::fanout::Trace;
 use crate::fanout::local::storage_error;
 use facts::Facts;
-use hosts::{HostFiles, host_files, is_trace};
-use listing::Listings;
+use hosts::{HostFile, HostFiles, is_trace};
+use listing::{Listings, Seen};
 use runs::{Walker, directory_of_run};
 
 /// A list of runs is walked for at most this often: a page that asks for it in a loop must not keep the disk busy.
 const RUNS_FRESH_FOR: Duration = Duration::from_millis(500);
+
+/// Files that are looked at on the thread of the request; a look takes a microsecond or two.
+const MAX_INLINE: usize = 64;
 
 /// Directories below `run_path` that are looked into at once.
 const AT_ONCE: usize = 16;
@@ -54,41 +57,65 @@ struct RunList {
 pub struct Session {
     /// The run's name as the client gave it.
     pub run: String,
-    /// Its traces by host.
-    pub files: HostFiles,
     directory: PathBuf,
-    entries: Arc<Vec<DirEntry>>,
+    seen: Seen,
 }
 
 impl Session {
-    /// The trace of a host that the session has.
-    pub fn trace(&self, host: &str) -> Option<Trace> {
-        let name = self.files.get(host)?;
-        self.trace_of_file(name)
+    /// Its traces by host.
+    pub fn files(&self) -> &HostFiles {
+        &self.seen.directory.files
     }
 
-    fn trace_of_file(&self, name: &str) -> Option<Trace> {
-        // The entries are sorted by name.
-        let entry = &self.entries[self.entries.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?];
-        Some(Trace {
-            host: host_of_file(name).into(),
-            identity: TraceIdentity {
-                path: self.directory.join(name),
-                size_bytes: entry.size_bytes,
-                modified_unix_ns: entry.modified_unix_ns,
-            },
-        })
+    /// The traces of these hosts of the session as they are now.
+    pub async fn traces(&self, chosen: Vec<HostFile>) -> Result<Vec<Trace>> {
+        let gone = |file: &HostFile| Error::NotFound(format!("{} does not exist any more", file.file));
+        let found = self.look(&chosen).await?;
+        found.into_iter().zip(&chosen).map(|(trace, file)| trace.ok_or_else(|| gone(file))).collect()
+    }
+
+    async fn look(&self, chosen: &[HostFile]) -> Result<Vec<Option<Trace>>> {
+        if self.seen.is_fresh {
+            let entries = self.seen.directory.listing.entries();
+            let by_name: HashMap<&str, &DirEntry> = entries.iter().map(|e| (e.name.as_str(), e)).collect();
+            return Ok(chosen.iter().map(|f| Some(self.listed(f, by_name.get(f.file.as_str())?))).collect());
+        }
+        if chosen.len() <= MAX_INLINE {
+            return Ok(chosen.iter().map(|f| now(&self.seen, f)).collect());
+        }
+        let (seen, files) = (self.seen.clone(), chosen.to_vec());
+        let look = move || files.iter().map(|f| now(&seen, f)).collect();
+        tokio::task::spawn_blocking(look).await.map_err(|e| Error::Internal(e.to_string()))
+    }
+
+    /// The trace of a host as the directory's listing describes it.
+    fn listed(&self, chosen: &HostFile, entry: &DirEntry) -> Trace {
+        let identity = TraceIdentity {
+            path: self.directory.join(&chosen.file),
+            size_bytes: entry.size_bytes,
+            modified_unix_ns: entry.modified_unix_ns,
+        };
+        Trace { host: Arc::clone(&chosen.host), identity }
     }
 
     /// Every trace in the order of file names. A file that is named `xplane.pb` and nothing else belongs to no host, but
     /// tells what the run offers.
-    fn all_traces(&self) -> Vec<Trace> {
-        let names = self.entries.iter().filter(|e| e.kind == EntryKind::File).map(|e| e.name.as_str());
-        names
+    async fn all_traces(&self) -> Vec<Trace> {
+        let entries = self.seen.directory.listing.entries().iter().filter(|e| e.kind == EntryKind::File);
+        let names = entries.map(|e| e.name.as_str());
+        let mut files: Vec<HostFile> = names
             .filter(|n| n.ends_with(XPLANE_SUFFIX) || *n == XPLANE_SUFFIX.trim_start_matches('.'))
-            .filter_map(|name| self.trace_of_file(name))
-            .collect()
+            .map(|name| HostFile { host: host_of_file(name).into(), file: name.to_owned() })
+            .collect();
+        files.sort_unstable_by(|a, b| a.file.cmp(&b.file));
+        self.look(&files).await.unwrap_or_default().into_iter().flatten().collect()
     }
+}
+
+/// The trace of a host as the file system describes it now.
+fn now(seen: &Seen, chosen: &HostFile) -> Option<Trace> {
+    let identity = seen.directory.listing.identity(&chosen.file)?;
+    Some(Trace { host: Arc::clone(&chosen.host), identity })
 }
 
 impl Catalog {
@@ -117,7 +144,7 @@ impl Catalog {
     pub async fn session(&self, params: &Params) -> Result<Session> {
         let run = params.get("run");
         let directory = match (Override::of(params), &self.logdir) {
-            (Some(chosen), _) => self.overridden(chosen, run).await?,
+            (Some(chosen), _) => self.overridden(chosen, run).boxed().await?,
             (None, None) => {
                 return Err(Error::BadRequest(
                     "this server has no log directory: name the session by session_path or run_path".into(),
@@ -128,24 +155,22 @@ impl Catalog {
                 directory_of_run(logdir, run)
             }
         };
-        let entries = match self.listings.list(&directory).await {
-            Ok(entries) => entries,
-            Err(StorageError::NotFound { .. } | StorageError::WrongKind { .. }) => Arc::default(),
+        let seen = match self.listings.list(&directory).await {
+            Ok(seen) => seen,
+            Err(StorageError::NotFound { .. } | StorageError::WrongKind { .. }) => Seen::default(),
             Err(error) => return Err(storage_error(error)),
         };
-        let names = entries.iter().filter(|e| e.kind == EntryKind::File).map(|e| e.name.as_str());
-        let files = host_files(names);
-        Ok(Session { run: run.unwrap_or_default().to_owned(), files, directory, entries })
+        Ok(Session { run: run.unwrap_or_default().to_owned(), directory, seen })
     }
 
     /// The tools that a session offers.
     pub async fn tools(&self, session: &Session) -> Vec<String> {
-        self.facts.tools(&session.all_traces()).await
+        self.facts.tools(&session.all_traces().await).await
     }
 
     /// The modules that a session holds.
     pub async fn modules(&self, session: &Session) -> Vec<String> {
-        self.facts.modules(&session.all_traces()).await
+        self.facts.modules(&session.all_traces().await).await
     }
 
     /// Walks the log directory, unless that was done just now.
@@ -189,12 +214,12 @@ impl Catalog {
             }
             Override::Runs(path) => {
                 let parent = Path::new(path);
-                let entries = match self.listings.list(parent).await {
-                    Err(StorageError::NotFound { .. }) => Arc::default(),
+                let seen = match self.listings.list(parent).await {
+                    Err(StorageError::NotFound { .. }) => Seen::default(),
                     result => result.map_err(storage_error)?,
                 };
                 let mut children = Vec::new();
-                for child in entries.iter().filter(|e| e.kind == EntryKind::Directory) {
+                for child in seen.directory.listing.entries().iter().filter(|e| e.kind == EntryKind::Directory) {
                     children.push(self.run_map_entry(child.name.clone(), parent.join(&child.name)));
                 }
                 Ok(stream::iter(children).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect())
@@ -209,7 +234,10 @@ impl Catalog {
 
     async fn has_traces(&self, directory: &Path) -> Result<bool> {
         match self.listings.list(directory).await {
-            Ok(entries) => Ok(entries.iter().any(|e| e.kind == EntryKind::File && is_trace(&e.name))),
+            Ok(seen) => {
+                let mut entries = seen.directory.listing.entries().iter();
+                Ok(entries.any(|e| e.kind == EntryKind::File && is_trace(&e.name)))
+            }
             Err(StorageError::NotFound { .. } | StorageError::WrongKind { .. }) => Ok(false),
             Err(error) => Err(storage_error(error)),
         }

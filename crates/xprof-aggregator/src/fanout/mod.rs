@@ -45,8 +45,12 @@ pub struct Outcome {
     pub answer: Answer,
     /// What was odd about the traces.
     pub problems: Vec<Problem>,
+    /// The hosts that the answer covers, in the order in which they were merged.
+    pub hosts: Vec<Arc<str>>,
     /// The hosts that the answer does not cover.
     pub failed_hosts: Vec<Arc<str>>,
+    /// Why not, for each of those.
+    pub causes: Vec<String>,
     /// Whether the same request would fail for the same hosts again, so that the answer may be kept.
     pub lasting: bool,
 }
@@ -110,15 +114,18 @@ impl Fanout {
                 parts.push((Arc::clone(&trace.host), part.artifact));
             }
         }
-        let mut failed_hosts = Vec::new();
+        let hosts: Vec<Arc<str>> = parts.iter().map(|(host, _)| Arc::clone(host)).collect();
+        let (mut failed_hosts, mut causes) = (Vec::new(), Vec::new());
         let mut lasting = true;
         for (place, error) in &gathered.failed {
             let trace = &request.traces[*place];
             let path = trace.identity.path.display();
             let cause = error.chain();
-            tracing::warn!(host = %trace.host, file = %path, error = cause, "host left out of the answer");
+            let (request_id, tool, n_hosts) = (&*request.request_id, request.tool.name, hosts.len());
+            tracing::warn!(request_id, tool, host = %trace.host, file = %path, n_hosts, error = cause, "host left out of the answer");
             diag.count(ProblemKind::HostFailed, || trace.file_name());
             failed_hosts.push(Arc::clone(&trace.host));
+            causes.push(cause);
             lasting &= !matches!(error, Error::Unreadable { .. });
         }
         self.failed_hosts.add(failed_hosts.len() as u64);
@@ -136,7 +143,8 @@ impl Fanout {
         let (answer, diag) = finished.await.map_err(|e| Error::Internal(e.to_string()))?;
         drop(stop);
         let answer = answer.map_err(|e| Error::core(file, e))?;
-        Ok(Outcome { answer, problems: diag.problems().cloned().collect(), failed_hosts, lasting })
+        let problems = diag.problems().cloned().collect();
+        Ok(Outcome { answer, problems, hosts, failed_hosts, causes, lasting })
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn hosts(state: &State, request: &HeaderMap, params: &Params) -> Resul
     // `parity:` an unknown or missing tool is one whose hosts are looked at one by one.
     let tool = params.get("tag").unwrap_or_default();
     let rule = registry::Hosts::of_tool(tool);
-    let hosts = offered(&session.files, rule).into_iter().map(|host| json!({ "hostname": host }));
+    let hosts = offered(session.files(), rule).into_iter().map(|host| json!({ "hostname": host }));
     Ok(respond::document(request, "application/json", to_text(&hosts.collect())))
 }
 

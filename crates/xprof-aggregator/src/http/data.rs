@@ -15,20 +15,34 @@ use xprof_core::Error as CoreError;
 use xprof_core::answer::Format;
 use xprof_core::tools::{Params, registry};
 
-use super::encode::negotiate;
+use super::encode::{Encoding, LARGE_BYTES, negotiate};
 use super::respond::{self, Facts, REASON, Response};
 use crate::answer_cache::{AnswerKey, CachedAnswer};
 use crate::app::State;
-use crate::catalog::hosts::select;
+use crate::catalog::hosts::{HostFile, select};
 use crate::error::{Error, Result};
-use crate::fanout::{Outcome, Request, Trace};
+use crate::fanout::{Outcome, Request, Trace, on_pool};
 
 static PROBLEMS: HeaderName = HeaderName::from_static("x-xprof-problems");
+static HOSTS: HeaderName = HeaderName::from_static("x-xprof-hosts");
 static FAILED_HOSTS: HeaderName = HeaderName::from_static("x-xprof-failed-hosts");
 
+/// A list in a header ends here: proxies bound the headers of an answer, usually at 4 or 8 kB together.
+const MAX_LIST_BYTES: usize = 900;
+
 /// Parameters that choose traces, or that the reference accepts and ignores: no answer depends on them otherwise.
-const NOT_FOR_TOOLS: [&str; 8] =
-    ["run", "tag", "session_path", "run_path", "use_saved_result", "tqx", "graph_type", "base_session_id"];
+const NOT_FOR_TOOLS: [&str; 10] = [
+    "run",
+    "tag",
+    "host",
+    "hosts",
+    "session_path",
+    "run_path",
+    "use_saved_result",
+    "tqx",
+    "graph_type",
+    "base_session_id",
+];
 
 /// `parity:` the page of a graph loads its renderer from outside, and runs scripts of its own.
 const TOOL_PAGE_POLICY: &str = "default-src 'self';script-src 'self' 'unsafe-eval' 'unsafe-inline' https://www.gstatic.com;\
@@ -52,8 +66,14 @@ pub async fn serve(
         tool: params.get("tag").unwrap_or_default().to_owned(),
         ..Facts::default()
     };
-    let mut response = match answer(state, params, format, request_id, &mut facts).await {
-        Ok(cached) => respond(state, headers, params, format, &cached).await.unwrap_or_else(|e| respond::failure(&e)),
+    let wanted = negotiate(headers.get(header::ACCEPT_ENCODING));
+    let mut response = match answer(state, params, format, wanted, request_id, &mut facts).await {
+        Ok((key, cached)) => {
+            let response = respond(state, headers, params, format, wanted, &cached).await;
+            // It may have got another form just now.
+            state.answers.weigh(&key, &cached).await;
+            response.unwrap_or_else(|e| respond::failure(&e))
+        }
         Err(error) => failure(&error, params, format, &mut facts),
     };
     response.extensions_mut().insert(facts);
@@ -65,28 +85,26 @@ pub(super) async fn answer(
     state: &Arc<State>,
     params: &Params,
     format: Format,
+    wanted: Encoding,
     request_id: &str,
     facts: &mut Facts,
-) -> Result<Arc<CachedAnswer>> {
+) -> Result<(AnswerKey, Arc<CachedAnswer>)> {
     let tag = params.non_empty("tag").ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
     let tool = registry::find(tag).map_err(|e| Error::core("", e))?;
-    let for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
+    let mut for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
     tool.check(&for_tool).map_err(|e| Error::core("", e))?;
     let use_saved = params.get("use_saved_result").is_none_or(|v| v.eq_ignore_ascii_case("true"));
 
     let mut again = true;
     loop {
         let traces = choose(state, params, tag).await?;
-        let key = AnswerKey {
-            tool: tool.name,
-            format,
-            traces: traces.iter().map(|t| t.identity.clone()).collect(),
-            params: for_tool.clone(),
-        };
+        let identities = traces.iter().map(|t| t.identity.clone()).collect();
+        let key = AnswerKey { tool: tool.name, format, traces: identities, params: for_tool };
         if use_saved && let Some(cached) = state.answers.get(&key).await {
             facts.cache = "hit";
-            return Ok(cached);
+            return Ok((key, cached));
         }
+        for_tool = key.params.clone();
         let request = Request {
             tool,
             format,
@@ -95,13 +113,14 @@ pub(super) async fn answer(
             request_id: request_id.into(),
             deadline: Instant::now() + state.config.request_timeout,
         };
-        match compute(state, key, request, facts).await {
+        // Boxed, so that a warm answer does not carry the room for a cold one.
+        match compute(state, key.clone(), request, wanted, facts).boxed().await {
             // The trace was written anew between listing and reading it: what is there now may be answered.
             Err(Error::Changed(file)) if again => {
                 tracing::debug!(file, "trace changed, planning again");
                 again = false;
             }
-            result => return result,
+            result => return Ok((key, result?)),
         }
     }
 }
@@ -109,31 +128,36 @@ pub(super) async fn answer(
 /// The traces that a request chooses.
 async fn choose(state: &State, params: &Params, tag: &str) -> Result<Vec<Trace>> {
     let session = state.catalog.session(params).await?;
-    let hosts = select(&session.files, &session.run, tag, params)?;
-    hosts
-        .iter()
-        .map(|host| {
-            let trace = session.trace(host).ok_or_else(|| Error::NotFound(format!("host {host} is gone")))?;
-            if trace.file_name().ends_with(".riegeli") {
-                let why = "traces in record form (riegeli) cannot be read, only .xplane.pb";
-                return Err(Error::core(
-                    trace.file_name(),
-                    CoreError::Unsupported(format!("{}: {why}", trace.file_name())),
-                ));
-            }
-            Ok(trace)
-        })
-        .collect()
+    let chosen = select(session.files(), &session.run, tag, params)?;
+    if let Some(HostFile { file, .. }) = chosen.iter().find(|f| f.file.ends_with(".riegeli")) {
+        let why = "traces in record form (riegeli) cannot be read, only .xplane.pb";
+        return Err(Error::core(file, CoreError::Unsupported(format!("{file}: {why}"))));
+    }
+    session.traces(chosen).await
 }
 
 /// Equal requests that come together compute once; the last one that leaves stops the work.
-async fn compute(state: &Arc<State>, key: AnswerKey, request: Request, facts: &mut Facts) -> Result<Arc<CachedAnswer>> {
+async fn compute(
+    state: &Arc<State>,
+    key: AnswerKey,
+    request: Request,
+    wanted: Encoding,
+    facts: &mut Facts,
+) -> Result<Arc<CachedAnswer>> {
     let (flight, joined) = state.flights.join(key.clone(), || {
         let state = Arc::clone(state);
         async move {
             let outcome = state.fanout.answer(request).await?;
             let lasting = outcome.lasting;
-            let cached = Arc::new(cached(outcome));
+            let engine = state.fanout.engine();
+            let cached = if outcome.answer.body.len() < LARGE_BYTES {
+                cached(outcome)
+            } else {
+                on_pool(engine, move || cached(outcome)).await?
+            };
+            let cached = Arc::new(cached);
+            // In the form that is wanted first, so that a large answer enters the cache with what it will hold.
+            cached.body(wanted, engine.pool()).await?;
             if lasting {
                 state.answers.put(key, Arc::clone(&cached)).await;
             }
@@ -150,15 +174,31 @@ async fn compute(state: &Arc<State>, key: AnswerKey, request: Request, facts: &m
 
 fn cached(outcome: Outcome) -> CachedAnswer {
     let mut cached = CachedAnswer::new(outcome.answer.content_type, outcome.answer.body);
-    let mut problems = String::new();
-    for problem in &outcome.problems {
-        let separator = if problems.is_empty() { "" } else { "; " };
-        let _ = write!(problems, "{separator}{}={}", problem.kind.name(), problem.count);
-    }
-    cached.problems = (!problems.is_empty()).then(|| respond::header_text(&problems));
-    let hosts = outcome.failed_hosts.join(",");
-    cached.failed_hosts = (!hosts.is_empty()).then(|| respond::header_text(&hosts));
+    let problems: Vec<String> = outcome.problems.iter().map(|p| format!("{}={}", p.kind.name(), p.count)).collect();
+    cached.problems = listed(&problems, "; ");
+    cached.hosts = listed(&outcome.hosts, ",");
+    cached.failed_hosts = listed(&outcome.failed_hosts, ",");
+    cached.reason = listed(&outcome.causes, "; ");
     cached
+}
+
+/// As many of the items as a header holds, none if there is none.
+///
+/// ```text
+/// a, b, c    → a,b,c
+/// 300 hosts  → host000,host001,…,host119,+180 more
+/// ```
+fn listed(items: &[impl AsRef<str>], separator: &str) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for (n, item) in items.iter().enumerate() {
+        if text.len() + item.as_ref().len() > MAX_LIST_BYTES && n > 0 {
+            let _ = write!(text, "{separator}+{} more", items.len() - n);
+            break;
+        }
+        text.push_str(if n == 0 { "" } else { separator });
+        text.push_str(item.as_ref());
+    }
+    (!text.is_empty()).then(|| respond::header_text(&text))
 }
 
 async fn respond(
@@ -166,6 +206,7 @@ async fn respond(
     request: &HeaderMap,
     params: &Params,
     format: Format,
+    wanted: Encoding,
     cached: &CachedAnswer,
 ) -> Result<Response> {
     let mut response = if respond::not_modified(request, &cached.etag) {
@@ -173,9 +214,10 @@ async fn respond(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let wanted = negotiate(request.get(header::ACCEPT_ENCODING));
         let (encoding, body) = cached.body(wanted, state.fanout.engine().pool()).await?;
         let mut response = Response::new(Full::new(body));
+        // Room for all headers at once.
+        response.headers_mut().reserve(12);
         response.headers_mut().insert(header::CONTENT_TYPE, cached.content_type.clone());
         respond::set_encoding(response.headers_mut(), encoding);
         response
@@ -184,7 +226,12 @@ async fn respond(
     headers.insert(header::ETAG, cached.etag.clone());
     // The browser may keep it, but asks each time whether the trace is still the same.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    for (name, value) in [(&PROBLEMS, &cached.problems), (&FAILED_HOSTS, &cached.failed_hosts)] {
+    for (name, value) in [
+        (&PROBLEMS, &cached.problems),
+        (&HOSTS, &cached.hosts),
+        (&FAILED_HOSTS, &cached.failed_hosts),
+        (&REASON, &cached.reason),
+    ] {
         if let Some(value) = value {
             headers.insert(name, value.clone());
         }
@@ -254,6 +301,18 @@ fn csv_file_name(params: &Params) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_fit_into_headers() {
+        assert_eq!(listed(&[] as &[&str], ","), None);
+        assert_eq!(listed(&["a", "b"], ",").unwrap(), "a,b");
+        let hosts: Vec<String> = (0..300).map(|n| format!("host{n:03}")).collect();
+        let text = listed(&hosts, ",").unwrap();
+        let text = text.to_str().unwrap();
+        assert!(text.starts_with("host000,host001,") && text.len() < 1000, "{text}");
+        let (shown, more) = text.rsplit_once(",+").unwrap();
+        assert_eq!(more, format!("{} more", 300 - shown.split(',').count()));
+    }
 
     #[test]
     fn names_csv_files() {

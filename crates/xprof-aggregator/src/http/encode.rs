@@ -3,17 +3,19 @@
 //! Takes an `Accept-Encoding` header and a body, gives the compressed body.
 //! It keeps nothing: [`crate::answer_cache::CachedAnswer`] keeps what was compressed once.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
 use http::HeaderValue;
+
+use super::gzip;
 
 /// A body smaller than this is sent as it is: its headers are larger than what could be saved.
 const MIN_BYTES: usize = 512;
 
 /// Beyond this size gzip works at its fastest level. The client waits for the first answer, and a large table shrinks
 /// tenfold at any level.
-const LARGE_BYTES: usize = 1 << 20;
+pub const LARGE_BYTES: usize = 1 << 20;
 
 /// How the body of a response is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +54,15 @@ impl Encoding {
         }
     }
 
-    /// The body in this encoding.
+    /// The body in this encoding. A large one is work for the CPU pool, whose threads it uses.
     pub fn encode(self, body: &Bytes) -> std::io::Result<Bytes> {
         let large = body.len() >= LARGE_BYTES;
         let room = body.len() / 8 + 64;
         match self {
             Self::Identity => Ok(body.clone()),
+            Self::Gzip if large => gzip::encode(body).map(Bytes::from),
             Self::Gzip => {
-                let level = flate2::Compression::new(if large { 1 } else { 6 });
-                let mut out = flate2::write::GzEncoder::new(Vec::with_capacity(room), level);
+                let mut out = flate2::write::GzEncoder::new(Vec::with_capacity(room), flate2::Compression::new(6));
                 out.write_all(body)?;
                 out.finish().map(Bytes::from)
             }
@@ -73,6 +75,18 @@ impl Encoding {
             }
             Self::Zstd => zstd::bulk::compress(body, if large { 1 } else { 3 }).map(Bytes::from),
         }
+    }
+
+    /// The body that [`Self::encode`] was given, of that length.
+    pub fn decode(self, packed: &Bytes, length: usize) -> std::io::Result<Bytes> {
+        let mut plain = Vec::with_capacity(length);
+        match self {
+            Self::Identity => return Ok(packed.clone()),
+            Self::Gzip => flate2::bufread::GzDecoder::new(&packed[..]).read_to_end(&mut plain)?,
+            Self::Brotli => brotli::Decompressor::new(&packed[..], 64 << 10).read_to_end(&mut plain)?,
+            Self::Zstd => return zstd::bulk::decompress(packed, length).map(Bytes::from),
+        };
+        Ok(plain.into())
     }
 }
 
@@ -126,8 +140,6 @@ fn quality(accept: &str, token: &str) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
 
     #[test]
@@ -157,16 +169,7 @@ mod tests {
         for encoding in Encoding::PREFERRED {
             let packed = encoding.encode(&body).unwrap();
             assert!(packed.len() * 20 < body.len(), "{encoding:?}");
-            let mut plain = Vec::new();
-            match encoding {
-                Encoding::Gzip => flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap(),
-                Encoding::Brotli => brotli::Decompressor::new(&packed[..], 4096).read_to_end(&mut plain).unwrap(),
-                Encoding::Zstd => {
-                    plain = zstd::bulk::decompress(&packed, body.len()).unwrap();
-                    plain.len()
-                }
-                Encoding::Identity => continue,
-            };
+            let plain = encoding.decode(&packed, body.len()).unwrap();
             assert_eq!(plain, body, "{encoding:?}");
             assert!(encoding == Encoding::Brotli || !worth_encoding(&packed));
         }

@@ -5,38 +5,41 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use futures::FutureExt as _;
+use http::{HeaderValue, StatusCode};
 use xprof_core::answer::Format;
 
-use super::layers::{Request, request_id};
+use super::layers::Request;
 use super::path::{Target, query};
 use super::respond::{self, Facts, Response};
 use super::{assets, catalog, data, meta, start, warm};
 use crate::app::State;
 
-/// Answers one request.
-pub async fn route(state: Arc<State>, request: Request) -> Response {
+/// Answers one request. Only the way to `/data` lies in this future itself: it is moved for every request, and the other routes
+/// would make it several times larger.
+pub async fn route(state: &Arc<State>, request: Request, id: HeaderValue) -> Response {
+    let request_id = id.to_str().unwrap_or_default();
     let headers = request.headers();
     let raw_path = request.uri().path();
     let target = Target::new(raw_path);
     let params = query(request.uri().query());
     let (route, result) = match &*target.path {
-        "/runs" => ("runs", catalog::runs(&state, headers, &params).await),
-        "/run_tools" => ("run_tools", catalog::run_tools(&state, headers, &params).await),
-        "/hosts" => ("hosts", catalog::hosts(&state, headers, &params).await),
-        "/module_list" => ("module_list", catalog::module_list(&state, headers, &params).await),
-        "/data" => return data::serve(&state, headers, &params, Format::Native, &request_id(headers)).await,
-        "/data_csv" => return data::serve(&state, headers, &params, Format::Csv, &request_id(headers)).await,
+        "/runs" => ("runs", catalog::runs(state, headers, &params).boxed().await),
+        "/run_tools" => ("run_tools", catalog::run_tools(state, headers, &params).boxed().await),
+        "/hosts" => ("hosts", catalog::hosts(state, headers, &params).boxed().await),
+        "/module_list" => ("module_list", catalog::module_list(state, headers, &params).boxed().await),
+        "/data" => return data::serve(state, headers, &params, Format::Native, request_id).await,
+        "/data_csv" => return data::serve(state, headers, &params, Format::Csv, request_id).await,
         "/config" => ("config", Ok(meta::config(&state.config.page, headers))),
         "/version" => ("version", Ok(meta::version(headers))),
         "/capture_profile" => ("capture_profile", Ok(no_capture())),
         "/generate_cache" => {
-            ("generate_cache", warm::serve(&state, request.method(), &params, &request_id(headers)).await)
+            ("generate_cache", warm::serve(state, request.method(), &params, request_id).boxed().await)
         }
-        "/index.html" => ("start", Ok(start::serve(&state, headers, raw_path, &params).await)),
+        "/index.html" => ("start", Ok(start::serve(state, headers, raw_path, &params).boxed().await)),
         path => match assets::serve(path, headers) {
             Some(response) => ("assets", Ok(response)),
-            None if target.is_page() => ("start", Ok(start::serve(&state, headers, raw_path, &params).await)),
+            None if target.is_page() => ("start", Ok(start::serve(state, headers, raw_path, &params).boxed().await)),
             None => ("none", Ok(respond::text(StatusCode::NOT_FOUND, "Not Found"))),
         },
     };

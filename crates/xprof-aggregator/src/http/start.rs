@@ -99,7 +99,7 @@ fn empty_notice(state: &State) -> String {
 
 async fn run_page(state: &State, root: &str, params: &Params, run: &str) -> Result<String> {
     let session = state.catalog.session(params).await?;
-    if session.files.is_empty() {
+    if session.files().is_empty() {
         return Err(Error::NotFound(format!("The run {run} has no traces.")));
     }
     let tools = state.catalog.tools(&session).await;
@@ -114,7 +114,7 @@ async fn run_page(state: &State, root: &str, params: &Params, run: &str) -> Resu
          <thead><tr><th scope=\"col\">Tool</th><th scope=\"col\">Answer</th><th scope=\"col\">Table as CSV</th></tr></thead><tbody>");
     for tool in &tools {
         let rule = registry::Hosts::of_tool(tool);
-        let hosts = offered(&session.files, rule);
+        let hosts = offered(session.files(), rule);
         let _ = write!(body, "<tr><th scope=\"row\">{}</th>", escape(tool));
         for (route, has) in [("data", true), ("data_csv", TABLE_TOOLS.contains(&tool.as_str()))] {
             body.push_str("<td>");
@@ -134,8 +134,8 @@ async fn run_page(state: &State, root: &str, params: &Params, run: &str) -> Resu
     }
     body.push_str("</tbody></table></div>");
     let _ = write!(body, "<h2>Hosts</h2><ul>");
-    for host in session.files.keys() {
-        let _ = write!(body, "<li>{}</li>", escape(host));
+    for host in session.files().sorted_hosts() {
+        let _ = write!(body, "<li>{}</li>", escape(&host));
     }
     let _ = write!(body, "</ul>{}", back(root));
     Ok(frame(root, run, &body))

@@ -12,6 +12,7 @@ use xprof_core::answer::Format;
 use xprof_core::tools::Params;
 
 use super::data;
+use super::encode::Encoding;
 use super::json::to_text;
 use super::respond::{self, Facts, Response};
 use crate::app::State;
@@ -19,6 +20,9 @@ use crate::error::Result;
 
 /// What is warmed if the request does not say.
 const USUAL: &str = "overview_page,trace_viewer@";
+
+/// The form in which browsers will ask for the answers.
+const FORM: Encoding = Encoding::PREFERRED[0];
 
 /// `parity:` the checks, their order and their words are the reference's.
 pub async fn serve(state: &Arc<State>, method: &Method, params: &Params, request_id: &str) -> Result<Response> {
@@ -55,7 +59,7 @@ async fn warm(state: Arc<State>, params: Params, tools: BTreeSet<String>, reques
         let not_ours = |name: &str| matches!(name, "tag" | "tools" | "host" | "hosts");
         let one: Params = params.iter().filter(|(n, _)| !not_ours(n)).chain([("tag", tool.as_str())]).collect();
         let mut facts = Facts::default();
-        match data::answer(&state, &one, Format::Native, &request_id, &mut facts).await {
+        match data::answer(&state, &one, Format::Native, FORM, &request_id, &mut facts).await {
             Ok(_) => tracing::info!(request_id, tool, cache = facts.cache, "answer warmed"),
             Err(error) => tracing::warn!(request_id, tool, error = error.chain(), "answer cannot be warmed"),
         }

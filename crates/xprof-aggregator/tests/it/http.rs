@@ -37,9 +37,10 @@ async fn lists_runs_hosts_and_modules() {
         check(&server, &ask("/hosts?run=r%2F"), 200, both).await;
         let either = r#"[{"hostname": "ALL_HOSTS"}, {"hostname": "a"}, {"hostname": "b"}]"#;
         check(&server, &ask("/hosts?run=r&tag=kernel_stats"), 200, either).await;
-        check(&server, &ask("/hosts?run=r&tag=op_profile"), 200, r#"[{"hostname": "ALL_HOSTS"}]"#).await;
-        check(&server, &ask("/hosts?run=one&tag=op_profile"), 200, r#"[{"hostname": "only"}]"#).await;
-        check(&server, &ask("/hosts?run=bare&tag=op_profile"), 200, "[]").await;
+        check(&server, &ask("/hosts?run=r&tag=op_profile"), 200, both).await;
+        check(&server, &ask("/hosts?run=r&tag=overview_page"), 200, r#"[{"hostname": "ALL_HOSTS"}]"#).await;
+        check(&server, &ask("/hosts?run=one&tag=overview_page"), 200, r#"[{"hostname": "only"}]"#).await;
+        check(&server, &ask("/hosts?run=bare&tag=overview_page"), 200, "[]").await;
         check(&server, &ask("/hosts?run=nope"), 200, "[]").await;
         check(&server, &ask("/hosts?run=train/2025"), 200, r#"[{"hostname": "\u00e9"}]"#).await;
         check(&server, &ask("/hosts"), 400, "the parameter run is missing").await;
@@ -184,6 +185,11 @@ async fn a_damaged_host_is_left_out_and_named() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-xprof-failed-hosts"), "b");
     assert!(answer.header("x-xprof-problems").contains("host_failed=1"), "{:?}", answer.headers);
+    let mut covered: Vec<_> = answer.header("x-xprof-hosts").split(',').collect();
+    covered.sort_unstable();
+    assert_eq!(covered, ["a", "c"], "the hosts that did answer");
+    let reason = answer.header("x-xprof-reason");
+    assert!(reason.starts_with("b.xplane.pb is not a readable trace: at byte "), "{reason}");
     let again = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!((again.header("x-xprof-failed-hosts"), &again.body), ("b", &answer.body), "also from the cache");
     let good = server.get("/data?run=r&tag=overview_page&host=a").await;
@@ -192,6 +198,7 @@ async fn a_damaged_host_is_left_out_and_named() {
     write(server.logdir.path(), "plugins/profile/r/b.xplane.pb", EMPTY);
     let whole = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!((whole.status.as_u16(), whole.header("x-xprof-failed-hosts")), (200, ""));
+    assert_eq!((whole.header("x-xprof-hosts").len(), whole.header("x-xprof-reason")), (5, ""));
 }
 
 #[tokio::test]

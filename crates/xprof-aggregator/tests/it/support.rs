@@ -76,7 +76,15 @@ impl Server {
     }
 
     pub fn with_lookup(files: &[(&str, &[u8])], args: &[&str], lookup: Option<Lookup>) -> Self {
-        let logdir = logdir(files);
+        Self::build(logdir(files), args, lookup)
+    }
+
+    /// Over a log directory that is there already.
+    pub fn over(logdir: TempDir, args: &[&str]) -> Self {
+        Self::build(logdir, args, None)
+    }
+
+    fn build(logdir: TempDir, args: &[&str], lookup: Option<Lookup>) -> Self {
         let mut all = vec![format!("--logdir={}", logdir.path().display())];
         all.extend(args.iter().map(ToString::to_string));
         let metrics = Metrics::new();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
+use prost::Message as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -16,13 +17,18 @@ use tonic::transport::Server as GrpcServer;
 use tonic::{Code, Request, Response, Status};
 use xprof_aggregator::serve;
 use xprof_aggregator::workers::resolve::Lookup;
+use xprof_core::Diag;
+use xprof_core::prep::Prepared;
+use xprof_core::tools::{Params, registry};
+use xprof_core::xspace::TraceBytes;
+use xprof_proto::tensorflow::profiler::{XEvent, XEventMetadata, XLine, XPlane, XSpace, x_event};
 use xprof_proto::xprof::pywrap::xprof_analysis_worker_service_server::{
     XprofAnalysisWorkerService, XprofAnalysisWorkerServiceServer,
 };
 use xprof_proto::xprof::pywrap::{WorkerProfileDataRequest, WorkerProfileDataResponse};
 use xprof_proto::xprof::worker::v1::map_reply::Part;
 use xprof_proto::xprof::worker::v1::worker_server::{Worker, WorkerServer};
-use xprof_proto::xprof::worker::v1::{MapDone, MapReply, MapRequest, Problem, StatusReply, StatusRequest};
+use xprof_proto::xprof::worker::v1::{HostStats, MapDone, MapReply, MapRequest, Problem, StatusReply, StatusRequest};
 use xprof_service::shutdown::Shutdown;
 
 use crate::support::{EMPTY, Server, until, write};
@@ -30,7 +36,7 @@ use crate::support::{EMPTY, Server, until, write};
 /// What a fake worker does with a job.
 #[derive(Clone)]
 enum Does {
-    /// Answers with the artifact of an empty trace.
+    /// Answers with what the tool's own map makes of the trace.
     Answer,
     /// Fails with this status.
     Fail(Code),
@@ -42,8 +48,8 @@ enum Does {
     Wait(Arc<Semaphore>),
     /// Fails with this status once the gate is open, and answers from then on.
     WaitAndFail(Arc<Semaphore>, Code),
-    /// Knows only XProf's protocol; writes this file beside the trace.
-    Legacy(&'static [u8]),
+    /// Knows only XProf's protocol; writes the op statistics beside the trace.
+    Legacy,
 }
 
 #[derive(Clone)]
@@ -89,6 +95,14 @@ impl Running {
     }
 }
 
+/// What a tool's map makes of a trace.
+fn artifact(tool: &str, path: &str, host: &str) -> Vec<u8> {
+    let mut diag = Diag::new();
+    let trace = TraceBytes::new(std::fs::read(path).unwrap().into());
+    let prepared = Prepared::read(trace, host, &mut diag).unwrap();
+    registry::find(tool).unwrap().map(&prepared, &Params::new(), &mut diag).unwrap().encode()
+}
+
 /// Tells that the call was dropped before it was answered.
 struct Watch(Arc<AtomicBool>);
 
@@ -105,15 +119,16 @@ impl Worker for Fake {
     async fn map(&self, request: Request<MapRequest>) -> Result<Response<Self::MapStream>, Status> {
         let request = request.into_inner();
         let host = request.host.clone();
+        let artifact = artifact(&request.tool, &request.trace.as_ref().unwrap().path, &host);
         *self.last.lock().unwrap() = Some(request);
         let does = self.does.lock().unwrap().clone();
-        if !matches!(does, Does::Legacy(_)) {
+        if !matches!(does, Does::Legacy) {
             self.jobs.fetch_add(1, Ordering::SeqCst);
         }
         let part = |part| Ok(MapReply { part: Some(part) });
         let problem = Problem { name: "duplicate_key".into(), count: 2, ..Problem::default() };
-        let done = MapDone { artifact_bytes: 0, problems: vec![problem], ..MapDone::default() };
-        let answer = vec![part(Part::Chunk(bytes::Bytes::new())), part(Part::Done(done))];
+        let done = MapDone { artifact_bytes: artifact.len() as u64, problems: vec![problem], ..MapDone::default() };
+        let answer = vec![part(Part::Chunk(artifact.into())), part(Part::Done(done))];
         match does {
             Does::Answer => Ok(Response::new(stream::iter(answer).boxed())),
             Does::FailFor(bad, _) if bad != host => Ok(Response::new(stream::iter(answer).boxed())),
@@ -130,7 +145,7 @@ impl Worker for Fake {
                 *self.does.lock().unwrap() = Does::Answer;
                 Err(Status::new(code, "said the worker"))
             }
-            Does::Legacy(_) => Err(Status::unimplemented("")),
+            Does::Legacy => Err(Status::unimplemented("")),
         }
     }
 
@@ -146,13 +161,14 @@ impl XprofAnalysisWorkerService for Fake {
         request: Request<WorkerProfileDataRequest>,
     ) -> Result<Response<WorkerProfileDataResponse>, Status> {
         self.legacy_jobs.fetch_add(1, Ordering::SeqCst);
-        let Does::Legacy(bytes) = self.does.lock().unwrap().clone() else {
+        if !matches!(*self.does.lock().unwrap(), Does::Legacy) {
             return Err(Status::unimplemented(""));
-        };
+        }
         let origin = request.into_inner().origin_request.unwrap();
         assert_eq!(origin.parameters.get("use_saved_result").map(String::as_str), Some("false"));
         let output = origin.session_id.replace(".xplane.pb", ".op_stats_v2.pb");
-        std::fs::write(&output, bytes).unwrap();
+        let stats = HostStats::decode(artifact(&origin.tool_name, &origin.session_id, "host").as_slice()).unwrap();
+        std::fs::write(&output, stats.op_stats.unwrap().encode_to_vec()).unwrap();
         Ok(Response::new(WorkerProfileDataResponse { output: output.into(), worker_id: "fake".into() }))
     }
 }
@@ -301,7 +317,7 @@ async fn workers_come_and_go_behind_a_name() {
 
 #[tokio::test]
 async fn workers_of_xprof_are_used_for_what_they_can() {
-    let worker = Running::start(Does::Legacy(b"")).await;
+    let worker = Running::start(Does::Legacy).await;
     let server = aggregator(&[&worker.address.to_string()], &[]);
     let far = server.get(ALL).await;
     assert_eq!(far.status, 200, "{}", far.text());
@@ -400,4 +416,50 @@ async fn a_trace_that_changes_is_planned_again() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let last = worker.fake.last.lock().unwrap().take().unwrap();
     assert_eq!((worker.jobs(), last.trace.unwrap().size_bytes), (2, 3), "the second job means the new version");
+}
+
+/// A trace with one event, and a field of that length that no reader knows.
+fn one_event(host: &str, n_more: usize) -> Vec<u8> {
+    let data = Some(x_event::Data::OffsetPs(0));
+    let event = XEvent { metadata_id: 1, duration_ps: 1_000_000, data, ..XEvent::default() };
+    let metadata = XEventMetadata { id: 1, name: format!("work of {host}"), ..XEventMetadata::default() };
+    let plane = XPlane {
+        name: "/host:CPU".into(),
+        lines: vec![XLine { id: 1, name: "thread".into(), events: vec![event], ..XLine::default() }],
+        event_metadata: [(1, metadata)].into(),
+        ..XPlane::default()
+    };
+    let mut bytes = XSpace { planes: vec![plane], ..XSpace::default() }.encode_to_vec();
+    bytes.extend_from_slice(&[0x7a, n_more as u8]);
+    bytes.resize(bytes.len() + n_more, b'x');
+    bytes
+}
+
+#[tokio::test]
+async fn hosts_are_merged_in_the_order_of_the_directory_wherever_they_are_mapped() {
+    let (w1, w2) = (Running::start(Does::Answer).await, Running::start(Does::Answer).await);
+    let server = aggregator(&[&w1.address.to_string(), &w2.address.to_string()], &[]);
+    // Of different sizes: the largest is sent first, whatever its place.
+    for (n, host) in ["a", "b", "c", "d"].iter().enumerate() {
+        write(server.logdir.path(), &format!("plugins/profile/r/{host}.xplane.pb"), &one_event(host, n * 9));
+    }
+    let listed: Vec<String> = std::fs::read_dir(server.path("plugins/profile/r"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap().replace(".xplane.pb", ""))
+        .collect();
+    let target = "/data?run=r&tag=trace_viewer@&host=ALL_HOSTS";
+    let all = server.get(target).await;
+    assert_eq!(all.status, 200, "{}", all.text());
+    assert_eq!(w1.jobs() + w2.jobs(), 4);
+    let near = Server::over(server.logdir, &[]);
+    assert!(near.get(target).await.body == all.body, "the same without workers");
+    for (query, same) in [
+        (format!("hosts={}", listed.join(",")), true),
+        (format!("hosts={}", listed.iter().rev().cloned().collect::<Vec<_>>().join(",")), false),
+        (String::new(), true),
+    ] {
+        let answer = near.get(&format!("/data?run=r&tag=trace_viewer@&{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.headers["etag"] == all.headers["etag"], same, "{query}");
+    }
 }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use xprof_core::xspace::TraceBytes;
 
 use super::identity::modified_unix_ns;
-use super::{Backend, DirEntry, EntryKind, OpenTrace, StorageError, TraceIdentity, mmap};
+use super::{Backend, DirEntry, EntryKind, Listing, OpenTrace, StorageError, TraceIdentity, listing, mmap};
 
 /// Smaller files are read into memory: that costs less than a map, and nothing can happen to them afterwards.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -62,7 +62,7 @@ impl Backend for Local {
         .boxed()
     }
 
-    fn list_dir<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Vec<DirEntry>, StorageError>> {
+    fn list_dir<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Listing, StorageError>> {
         blocking(path, list_dir).boxed()
     }
 
@@ -132,7 +132,9 @@ fn read_all(path: &Path, file: File, size: u64) -> Result<Bytes, StorageError> {
     }
 }
 
-fn list_dir(path: &Path) -> Result<Vec<DirEntry>, StorageError> {
+fn list_dir(path: &Path) -> Result<Listing, StorageError> {
+    // Looked at before the entries are: what changes meanwhile makes the stamp out of date.
+    let stamp = listing::Stamp::of(path);
     let entries = fs::read_dir(path).map_err(|e| StorageError::io(path, "listed", e))?;
     let mut out = Vec::new();
     for entry in entries {
@@ -152,8 +154,7 @@ fn list_dir(path: &Path) -> Result<Vec<DirEntry>, StorageError> {
         let modified_unix_ns = metadata.as_ref().map_or(0, modified_unix_ns);
         out.push(DirEntry { name, kind, is_link, size_bytes, modified_unix_ns });
     }
-    out.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(out)
+    Ok(Listing::new(out, stamp))
 }
 
 /// Writes beside the target and renames: both are on one file system, so the rename is atomic.
@@ -235,7 +236,8 @@ mod tests {
         fs::create_dir(dir.path().join("d")).unwrap();
         assert!(storage().write_atomic(&dir.path().join("d"), Bytes::new()).await.is_err());
         std::os::unix::fs::symlink("nowhere", dir.path().join("l")).unwrap();
-        let listed = storage().list_dir(dir.path()).await.unwrap();
+        let mut listed = storage().list_dir(dir.path()).await.unwrap().entries().to_vec();
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<_> = listed.iter().map(|e| (e.name.as_str(), e.kind, e.is_link)).collect();
         assert_eq!(
             names,

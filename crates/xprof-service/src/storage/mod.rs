@@ -6,6 +6,7 @@
 //! [`Backend`] is the seam for object stores: paths that begin with a scheme (`gs://`) find no backend yet and say so.
 
 mod identity;
+mod listing;
 mod local;
 mod mmap;
 mod roots;
@@ -19,6 +20,7 @@ use xprof_core::Retry;
 use xprof_core::xspace::TraceBytes;
 
 pub use identity::TraceIdentity;
+pub use listing::Listing;
 pub use local::{Local, ReadMode};
 pub use roots::Roots;
 
@@ -159,8 +161,8 @@ pub trait Backend: Send + Sync + 'static {
     fn open<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<OpenTrace, StorageError>>;
     /// The identity of a file as it is now.
     fn identity<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<TraceIdentity, StorageError>>;
-    /// The entries of a directory, sorted by name.
-    fn list_dir<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Vec<DirEntry>, StorageError>>;
+    /// The entries of a directory, in the order in which the file system lists them.
+    fn list_dir<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Listing, StorageError>>;
     /// A small file as a whole.
     fn read<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Bytes, StorageError>>;
     /// Writes a file so that readers see the old one or the new one, never a part.
@@ -197,8 +199,8 @@ impl Storage {
         self.backend(path).await?.identity(path).await
     }
 
-    /// The entries of a directory, sorted by name.
-    pub async fn list_dir(&self, path: &Path) -> Result<Vec<DirEntry>, StorageError> {
+    /// The entries of a directory, in the order in which the file system lists them: whoever needs another order sorts.
+    pub async fn list_dir(&self, path: &Path) -> Result<Listing, StorageError> {
         self.backend(path).await?.list_dir(path).await
     }
 

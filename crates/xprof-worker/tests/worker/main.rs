@@ -96,7 +96,7 @@ async fn v1_streams_the_artifact() {
     assert_eq!(stages, ["queued", "read", "prepare", "map"]);
     assert_eq!((done.worker_id.as_str(), done.artifact_bytes, done.cache_hit), ("w", bytes.len() as u64, false));
     let stats = HostStats::decode(&bytes[..]).unwrap();
-    let (_, again, done) = cluster.map(request(&trace, "hlo_stats")).await.unwrap();
+    let (_, again, done) = cluster.map(request(&trace, "op_profile")).await.unwrap();
     assert!(done.cache_hit && again == bytes);
 
     // Both services give the same statistics.
@@ -146,7 +146,7 @@ async fn stays_inside_its_roots() {
     assert_eq!(status.code(), Code::PermissionDenied, "{}", status.message());
     assert!(!outside.path().join("h0.op_stats_v2.pb").exists());
     let around = cluster.dir.path().join("..").join(outside.path().file_name().unwrap()).join("h0.xplane.pb");
-    assert_eq!(cluster.map(request(&around, "hlo_stats")).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(cluster.map(request(&around, "op_profile")).await.unwrap_err().code(), Code::PermissionDenied);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_dropped_call_stops_its_work() {
     let trace = cluster.trace("h0");
     let release = cluster.block_pool().await;
     let mut client = WorkerClient::new(cluster.channel.clone());
-    let mut parts = client.map(request(&trace, "hlo_stats")).await.unwrap().into_inner();
+    let mut parts = client.map(request(&trace, "op_profile")).await.unwrap().into_inner();
     assert!(matches!(parts.next().await.unwrap().unwrap().part, Some(Part::Progress(_))));
     cluster.until("xprof_map_running_jobs", 1).await;
     drop(parts);
@@ -171,12 +171,12 @@ async fn honours_deadlines() {
     let cluster = Cluster::start(&["-m", "1"]).await;
     let trace = cluster.trace("h0");
     let release = cluster.block_pool().await;
-    let mut late = Request::new(request(&trace, "hlo_stats"));
+    let mut late = Request::new(request(&trace, "op_profile"));
     // As a header only, so that it is the worker and not this client that gives up.
     late.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
     assert_eq!(cluster.map(late).await.unwrap_err().code(), Code::DeadlineExceeded);
     drop(release);
-    assert!(cluster.map(request(&trace, "hlo_stats")).await.is_ok());
+    assert!(cluster.map(request(&trace, "op_profile")).await.is_ok());
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn drains_what_runs_and_tells_health() {
 
     let release = cluster.block_pool().await;
     let mut client = WorkerClient::new(cluster.channel.clone());
-    let mut parts = client.map(request(&trace, "hlo_stats")).await.unwrap().into_inner();
+    let mut parts = client.map(request(&trace, "op_profile")).await.unwrap().into_inner();
     parts.next().await.unwrap().unwrap();
     cluster.app.shutdown.begin();
     assert_eq!(watch.next().await.unwrap().unwrap().status, 2, "health says NOT_SERVING");
@@ -215,7 +215,7 @@ async fn gives_up_after_the_grace_period() {
     let trace = cluster.trace("h0");
     let _release = cluster.block_pool().await;
     let mut client = WorkerClient::new(cluster.channel.clone());
-    let _parts = client.map(request(&trace, "hlo_stats")).await.unwrap().into_inner();
+    let _parts = client.map(request(&trace, "op_profile")).await.unwrap().into_inner();
     cluster.app.shutdown.begin();
     let drained = tokio::time::timeout(Duration::from_secs(10), cluster.server).await;
     assert_eq!(drained.unwrap().unwrap(), Drained::Cut);

@@ -12,7 +12,7 @@ use crate::prep::derived::ShownLine;
 use crate::prep::flows::PlaneFlows;
 use crate::tools::trace_viewer::facts;
 use crate::xspace::schema::line_names;
-use crate::xspace::{Plane, StatKind, StatValue};
+use crate::xspace::{Event, Plane, StatKind, StatValue};
 use crate::{Diag, Result};
 
 /// How many events are looked at between two looks at the cancellation.
@@ -89,6 +89,36 @@ fn counters(line: &ShownLine<'_>, internal: &[bool]) -> LineScan {
     LineScan { tracks: tracks.collect(), was_unsorted: false }
 }
 
+/// The asynchronous events of a line by name.
+#[derive(Default)]
+struct Asyncs {
+    named: Vec<(String, TrackFlows)>,
+    by_name: FxHashMap<String, usize>,
+    /// Where events of a metadata row have their name from it, so that no name is made for each.
+    by_row: FxHashMap<u32, usize>,
+}
+
+impl Asyncs {
+    /// The events of the same name.
+    fn of(&mut self, event: &Event<'_>) -> &mut TrackFlows {
+        let row = event.metadata_row();
+        let by_row = (!event.line.stat_kinds.contains(StatKind::StepName)).then_some(&mut self.by_row);
+        let known = by_row.as_ref().and_then(|rows| rows.get(&row).copied());
+        let at = known.unwrap_or_else(|| {
+            let name = facts::visible_name(event).into_owned();
+            let at = *self.by_name.entry(name.clone()).or_insert(self.named.len());
+            if at == self.named.len() {
+                self.named.push((name, TrackFlows::default()));
+            }
+            if let Some(rows) = by_row {
+                rows.insert(row, at);
+            }
+            at
+        });
+        &mut self.named[at].1
+    }
+}
+
 fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &Diag) -> Result<LineScan> {
     // Nearly every line of a large trace is one thread as it is; its events need not be looked at.
     if internal.is_empty() && !flows.any_on(line.line) {
@@ -98,33 +128,39 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
         };
         return Ok(LineScan { tracks, was_unsorted: false });
     }
-    let may_be_async = line.line.stat_kinds.contains(StatKind::IsAsync);
-    let mut slice_flows = TrackFlows::default();
-    let mut not_slices = Vec::new();
-    let mut asyncs: FxHashMap<String, TrackFlows> = FxHashMap::default();
     let (plane, shown) = (line.plane, line.line);
-    // Where all events are shown, only those that have flows need a look.
-    let places: Box<dyn Iterator<Item = usize>> =
-        if internal.is_empty() { Box::new(shown.marked()) } else { Box::new(0..shown.events.len()) };
-    for (n, event) in places.filter_map(|idx| shown.event(plane, idx)).enumerate() {
+    let may_be_async = shown.stat_kinds.contains(StatKind::IsAsync);
+    let mut not_slices: Vec<u32> = if internal.is_empty() {
+        Vec::new()
+    } else {
+        shown.events.rows().zip(0u32..).filter(|&(row, _)| is_internal(internal, row)).map(|(_, idx)| idx).collect()
+    };
+    let n_internal = not_slices.len();
+    let mut slice_flows = TrackFlows::default();
+    let mut asyncs = Asyncs::default();
+    // Only marked events have flows, and only what has a flow can be asynchronous.
+    for (n, event) in shown.marked().filter_map(|idx| shown.event(plane, idx)).enumerate() {
         if n % CHECK_EVERY == 0 {
             diag.check()?;
         }
-        let idx = event.idx as u32;
         if is_internal(internal, event.metadata_row()) {
-            not_slices.push(idx);
             continue;
         }
         let Some(flow) = flows.of(&event) else { continue };
+        let idx = event.idx as u32;
         if may_be_async && event.stat(StatKind::IsAsync).is_some_and(StatValue::is_int) {
             not_slices.push(idx);
-            asyncs.entry(facts::visible_name(&event).into_owned()).or_default().push(idx, flow);
+            asyncs.of(&event).push(idx, flow);
         } else {
             slice_flows.push(idx, flow);
         }
     }
+    if n_internal > 0 && not_slices.len() > n_internal {
+        not_slices.sort_unstable();
+    }
     shown.release();
     let mut tracks: Vec<_> = asyncs
+        .named
         .into_iter()
         .map(|(name, flows)| (TrackKind::Async { name: name.into() }, Pick::Some(flows.positions.clone()), flows))
         .collect();
