@@ -2,17 +2,16 @@
 //!
 //! Takes a listener and the service, ends some time after draining begins. It knows no route.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt as _;
 use xprof_service::shutdown::{Drained, Shutdown};
 
 use crate::http::Stack;
@@ -62,10 +61,8 @@ fn connect(http: &Builder<TokioExecutor>, stream: TcpStream, stack: &Stack, conn
         tracing::debug!(%error, "nodelay cannot be set");
     }
     // A body that a client sends is dropped unread: no route takes one.
-    let stack = stack.clone();
-    let service =
-        service_fn(move |request: Request<Incoming>| stack.answer(request.map(drop)).map(Ok::<_, Infallible>));
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let service = stack.clone().map_request(|request: Request<Incoming>| request.map(drop));
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let connection = connections.watch(connection.into_owned());
     tokio::spawn(async move {
         if let Err(error) = connection.await {

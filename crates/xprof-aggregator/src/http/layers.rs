@@ -1,19 +1,23 @@
-//! What every request passes, whatever its route: an id, one log line, the guard against panics, the headers of every answer, and
-//! the limits on how many are answered at once and for how long.
+//! The layers of the front stack that no library has as we need them: one log line per request with the panic guard, and
+//! responses for requests that a limit turned away; and cheap request ids.
 //!
 //! Takes requests and responses, changes neither's meaning.
 
+use std::convert::Infallible;
+use std::hash::{BuildHasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, Uri};
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::Full;
-use tokio::sync::Semaphore;
+use tower::{BoxError, Service};
+use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::Instrument as _;
 use xprof_service::metrics::{Counter, Gauge, Metrics, Times};
 
@@ -23,19 +27,11 @@ use crate::error::Error;
 /// Requests carry no body: parameters come from the query string only.
 pub type Request = http::Request<()>;
 
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Our own version; `/version` tells the one whose interface we speak.
-static SERVER: HeaderName = HeaderName::from_static("x-xprof-server");
-
-/// It is repeated in logs and in calls to workers, so a client does not choose its length.
-const MAX_ID_BYTES: usize = 128;
-
 /// Labels of responses in metrics: a closed list.
 const OUTCOMES: [&str; 4] = ["ok", "client_error", "server_error", "cancelled"];
 
-/// What is counted of every request.
-#[derive(Debug)]
+/// What the log layer counts.
+#[derive(Debug, Clone)]
 pub struct Counts {
     outcomes: [Counter; 4],
     times: Times,
@@ -44,73 +40,103 @@ pub struct Counts {
 
 impl Counts {
     /// Registers the metrics.
-    pub fn new(metrics: &Metrics) -> Self {
+    pub fn new(metrics: &Metrics) -> Arc<Self> {
         let outcome = |outcome| metrics.counter("xprof_http_requests_total", "HTTP requests.", &[("outcome", outcome)]);
-        Self {
+        Arc::new(Self {
             outcomes: OUTCOMES.map(outcome),
             times: metrics.times("xprof_http_request_seconds", "Time from request to response.", &[]),
             in_flight: metrics.gauge("xprof_http_in_flight_requests", "HTTP requests under way."),
-        }
+        })
     }
 }
 
-/// Gives the request an id, answers it, writes one line whatever becomes of it, and sets the headers of every answer.
-pub async fn framed<F>(counts: &Counts, request: Request, answer: impl FnOnce(Request, HeaderValue) -> F) -> Response
+/// Gives requests without an id one in the form of a UUID: the process by chance, the request by its number.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbered;
+
+impl MakeRequestId for Numbered {
+    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let (process, n) = (*PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
+        let text = format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+            process >> 32,
+            process >> 16 & 0xffff,
+            process >> 4 & 0xfff,
+            n >> 48 & 0xfff,
+            n & 0xffff_ffff_ffff
+        );
+        HeaderValue::try_from(text).ok().map(RequestId::new)
+    }
+}
+
+/// Writes one line per request, also for those whose client went away.
+#[derive(Debug, Clone)]
+pub struct AccessLog<S> {
+    inner: S,
+    counts: Arc<Counts>,
+}
+
+impl<S> AccessLog<S> {
+    /// Around `inner`.
+    pub fn new(inner: S, counts: Arc<Counts>) -> Self {
+        Self { inner, counts }
+    }
+}
+
+impl<S> Service<Request> for AccessLog<S>
 where
-    F: Future<Output = Response>,
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
 {
-    let id = identify(request.headers());
-    let span = tracing::debug_span!("request", request_id = id.to_str().unwrap_or_default());
-    let is_head = request.method() == Method::HEAD;
-    let mut line = Line {
-        counts,
-        method: request.method().clone(),
-        uri: request.uri().clone(),
-        id: id.clone(),
-        began: Instant::now(),
-        response: None,
-    };
-    let _held = counts.in_flight.hold(1);
-    // One panic costs one request. Its text went to the log with the panic itself.
-    let answered = AssertUnwindSafe(answer(request, id.clone())).catch_unwind().instrument(span).await;
-    let mut response = answered.unwrap_or_else(|_| {
-        respond::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the request failed unexpectedly")
-    });
-    let bytes = response.body().size_hint().exact().unwrap_or_default();
-    let facts = response.extensions_mut().remove::<Facts>().unwrap_or_default();
-    line.response = Some((response.status(), bytes, facts));
-    drop(line);
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID.clone(), id);
-    // Browsers must not guess types: a trace may hold any text.
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(SERVER.clone(), HeaderValue::from_static(concat!("xprof-aggregator/", env!("CARGO_PKG_VERSION"))));
-    if is_head { without_body(response, bytes) } else { response }
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let id = request_id(request.headers());
+        let is_head = request.method() == Method::HEAD;
+        let span = tracing::debug_span!("request", request_id = %id);
+        let mut line = Line {
+            counts: Arc::clone(&self.counts),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            id,
+            began: Instant::now(),
+            response: None,
+        };
+        let held = self.counts.in_flight.hold(1);
+        let answer = self.inner.call(request);
+        let logged = async move {
+            let _held = held;
+            let mut response = match AssertUnwindSafe(answer).catch_unwind().await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                // One panic costs one request. Its text went to the log with the panic itself.
+                Err(_) => {
+                    respond::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the request failed unexpectedly")
+                }
+            };
+            let bytes = response.body().size_hint().exact().unwrap_or_default();
+            let facts = response.extensions_mut().remove::<Facts>().unwrap_or_default();
+            line.response = Some((response.status(), bytes, facts));
+            drop(line);
+            Ok(if is_head { without_body(response, bytes) } else { response })
+        };
+        logged.instrument(span).boxed()
+    }
 }
 
-/// The id that the request carries, or a new one.
-fn identify(headers: &HeaderMap) -> HeaderValue {
-    let usable = |id: &&HeaderValue| id.len() <= MAX_ID_BYTES && id.to_str().is_ok();
-    headers.get(&REQUEST_ID).filter(usable).cloned().unwrap_or_else(new_id)
-}
-
-/// In the form of a UUID: the process by chance, the request by its number.
-fn new_id() -> HeaderValue {
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| {
-        use std::hash::{BuildHasher as _, RandomState};
-        RandomState::new().hash_one(std::process::id())
-    });
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let (process, n) = (*PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
-    let text = format!(
-        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-        process >> 32,
-        process >> 16 & 0xffff,
-        process >> 4 & 0xfff,
-        n >> 48 & 0xfff,
-        n & 0xffff_ffff_ffff
-    );
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"))
+/// The id that the request carries, which the layer outside this one makes sure of.
+pub fn request_id(headers: &HeaderMap) -> String {
+    let id = headers.get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    // It is repeated in logs and in calls to workers, so a client does not choose its length.
+    id.chars().take(128).collect()
 }
 
 /// A response to HEAD: what GET would say, without saying it.
@@ -121,16 +147,16 @@ fn without_body(response: Response, bytes: u64) -> Response {
 }
 
 /// Writes the line when it is dropped: at the response, or when the client has gone away.
-struct Line<'a> {
-    counts: &'a Counts,
+struct Line {
+    counts: Arc<Counts>,
     method: Method,
     uri: Uri,
-    id: HeaderValue,
+    id: String,
     began: Instant,
     response: Option<(StatusCode, u64, Facts)>,
 }
 
-impl Drop for Line<'_> {
+impl Drop for Line {
     fn drop(&mut self) {
         let elapsed = self.began.elapsed();
         let (status, bytes, facts) = self.response.take().unwrap_or_else(cancelled);
@@ -143,7 +169,7 @@ impl Drop for Line<'_> {
         self.counts.outcomes[outcome].inc();
         self.counts.times.observe(elapsed);
         tracing::info!(
-            request_id = self.id.to_str().unwrap_or_default(),
+            request_id = self.id,
             method = self.method.as_str(),
             path = self.uri.path(),
             route = facts.route,
@@ -167,37 +193,66 @@ fn cancelled() -> (StatusCode, u64, Facts) {
     (StatusCode::from_u16(499).unwrap_or_default(), 0, Facts::default())
 }
 
-/// How many requests are answered at once, and for how long each.
+/// Turns the errors of limits into responses: outside of it there are no errors any more.
 #[derive(Debug)]
-pub struct Limits {
-    places: Semaphore,
+pub struct Refusals<S> {
+    inner: S,
     max_in_flight: usize,
     timeout: Duration,
+    broken: Option<BoxError>,
 }
 
-impl Limits {
-    /// So many, so long.
-    pub fn new(max_in_flight: usize, timeout: Duration) -> Self {
-        Self { places: Semaphore::new(max_in_flight), max_in_flight, timeout }
+impl<S> Refusals<S> {
+    /// Around the limits, which are named in the texts.
+    pub fn new(inner: S, max_in_flight: usize, timeout: Duration) -> Self {
+        Self { inner, max_in_flight, timeout, broken: None }
     }
 }
 
-/// The response within the limits, or one that tells which of them is in the way.
-pub async fn limited(limits: &Limits, answer: impl Future<Output = Response>) -> Response {
-    // A full house answers 503 at once: a queue without end would answer everyone too late.
-    let Ok(_place) = limits.places.try_acquire() else {
-        return refused(&Error::Overloaded(format!("{} requests are under way", limits.max_in_flight)));
-    };
-    // Dropping the work of a late request frees its place, here and on workers.
-    match tokio::time::timeout(limits.timeout, answer).await {
-        Ok(response) => response,
-        Err(_) => refused(&Error::TimedOut(format!("{:?}", limits.timeout))),
+impl<S: Clone> Clone for Refusals<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.max_in_flight, self.timeout)
+    }
+}
+
+impl<S> Service<Request> for Refusals<S>
+where
+    S: Service<Request, Response = Response, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.broken = match self.inner.poll_ready(cx) {
+            Poll::Ready(Ok(())) => None,
+            Poll::Ready(Err(error)) => Some(error),
+            Poll::Pending => return Poll::Pending,
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (max_in_flight, timeout) = (self.max_in_flight, self.timeout);
+        let answer = match self.broken.take() {
+            Some(error) => return std::future::ready(Ok(refused(&error, max_in_flight, timeout))).boxed(),
+            None => self.inner.call(request),
+        };
+        async move { Ok(answer.await.unwrap_or_else(|error| refused(&error, max_in_flight, timeout))) }.boxed()
     }
 }
 
 /// A request that a limit turned away.
-fn refused(error: &Error) -> Response {
-    let mut response = respond::failure(error);
+fn refused(error: &BoxError, max_in_flight: usize, timeout: Duration) -> Response {
+    let error = if error.is::<tower::load_shed::error::Overloaded>() {
+        Error::Overloaded(format!("{max_in_flight} requests are under way"))
+    } else if error.is::<tower::timeout::error::Elapsed>() {
+        Error::TimedOut(format!("{timeout:?}"))
+    } else {
+        Error::Internal(error.to_string())
+    };
+    let mut response = respond::failure(&error);
     response.extensions_mut().insert(Facts { route: "refused", code: error.code(), ..Facts::default() });
     response
 }
@@ -208,14 +263,15 @@ mod tests {
 
     #[test]
     fn ids_are_unique_and_bounded() {
-        let mut headers = HeaderMap::new();
-        let (first, second) = (new_id(), new_id());
+        let make = || Numbered.make_request_id(&Request::default()).unwrap().into_header_value();
+        let (first, second) = (make(), make());
         assert!(first != second && first.len() == 36 && second.len() == 36);
-        headers.insert(REQUEST_ID.clone(), HeaderValue::from_static("abc-1"));
-        assert_eq!(identify(&headers), "abc-1");
-        for bad in [HeaderValue::from_bytes(&[b'a'; MAX_ID_BYTES + 1]), HeaderValue::from_bytes(b"\xff")] {
-            headers.insert(REQUEST_ID.clone(), bad.unwrap());
-            assert_eq!(identify(&headers).len(), 36);
-        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", HeaderValue::from_static("abc-1"));
+        assert_eq!(request_id(&headers), "abc-1");
+        headers.insert("x-request-id", HeaderValue::from_bytes(&[b'a'; 200]).unwrap());
+        assert_eq!(request_id(&headers).len(), 128);
+        headers.insert("x-request-id", HeaderValue::from_bytes(b"\xff").unwrap());
+        assert_eq!(request_id(&headers), "");
     }
 }

@@ -21,64 +21,48 @@ pub mod warm;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use tower::Service;
+use http::header::{self, HeaderName, HeaderValue};
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, service_fn};
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::State;
-use layers::{Counts, Limits, Request};
+use layers::{AccessLog, Counts, Numbered, Refusals, Request};
 use respond::Response;
 
-/// The complete service. Clones are the same.
-///
-/// ```text
-/// request → framed (id, log line, headers of every answer) → limited (places, time) → routed → response
-/// ```
-/// A warm answer takes some microseconds, so the layers are plain functions in one future: each layer that boxes its own and
-/// each clone of a stack of services would cost as much as the answer.
-#[derive(Debug, Clone)]
-pub struct Stack(Arc<Inner>);
+/// The complete service.
+pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
 
-#[derive(Debug)]
-struct Inner {
-    state: Arc<State>,
-    counts: Counts,
-    limits: Limits,
-}
+/// Our own version; `/version` tells the one whose interface we speak.
+static SERVER: HeaderName = HeaderName::from_static("x-xprof-server");
 
 /// Builds the stack.
 pub fn stack(state: Arc<State>) -> Stack {
     let counts = Counts::new(&state.metrics);
-    let limits = Limits::new(state.config.max_in_flight, state.config.request_timeout);
-    Stack(Arc::new(Inner { state, counts, limits }))
-}
-
-impl Stack {
-    /// Answers one request.
-    pub fn answer(&self, request: Request) -> BoxFuture<'static, Response> {
-        let stack = Arc::clone(&self.0);
-        async move {
-            layers::framed(&stack.counts, request, |request, id| {
-                layers::limited(&stack.limits, router::route(&stack.state, request, id))
-            })
-            .await
-        }
-        .boxed()
-    }
-}
-
-impl Service<Request> for Stack {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        self.answer(request).map(Ok).boxed()
-    }
+    let server = HeaderValue::from_static(concat!("xprof-aggregator/", env!("CARGO_PKG_VERSION")));
+    let timeout = state.config.request_timeout;
+    let max_in_flight = state.config.max_in_flight;
+    let service = ServiceBuilder::new()
+        // Outermost, so that every other layer and every answer can name the request.
+        .layer(SetRequestIdLayer::x_request_id(Numbered))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        // Browsers must not guess types: a trace may hold any text. Also on error answers, so outside of what makes them.
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(SetResponseHeaderLayer::overriding(SERVER.clone(), server))
+        // One line per request, whatever becomes of it below: refused, late, panicked or abandoned.
+        .layer(tower::layer::layer_fn(move |inner| AccessLog::new(inner, Arc::clone(&counts))))
+        // The layers below fail with errors; from here on there are only responses.
+        .layer(tower::layer::layer_fn(move |inner| Refusals::new(inner, max_in_flight, timeout)))
+        // A full house answers 503 at once: a queue without end would answer everyone too late.
+        .load_shed()
+        .concurrency_limit(max_in_flight)
+        // Dropping the work of a late request frees its place, here and on workers.
+        .timeout(timeout)
+        .service(service_fn(move |request| {
+            let state = Arc::clone(&state);
+            async move { Ok::<_, Infallible>(router::route(&state, request).await) }
+        }));
+    BoxCloneSyncService::new(service)
 }

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use xprof_core::answer::Format;
 
-use super::layers::Request;
+use super::layers::{self, Request};
 use super::path::{Target, query};
 use super::respond::{self, Facts, Response};
 use super::{assets, catalog, data, meta, start, warm};
@@ -17,9 +17,9 @@ use crate::app::State;
 
 /// Answers one request. Only the way to `/data` lies in this future itself: it is moved for every request, and the other routes
 /// would make it several times larger.
-pub async fn route(state: &Arc<State>, request: Request, id: HeaderValue) -> Response {
-    let request_id = id.to_str().unwrap_or_default();
+pub async fn route(state: &Arc<State>, request: Request) -> Response {
     let headers = request.headers();
+    let request_id = &*layers::request_id(headers);
     let raw_path = request.uri().path();
     let target = Target::new(raw_path);
     let params = query(request.uri().query());
