@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 /// Stages of the core in data-flow order; nothing imports a later one.
-const STAGES: &[&str] = &["wire", "xspace", "prep", "hlo", "hw", "opstats", "tools", "pipeline"];
+const STAGES: &[&str] = &["wire", "xspace", "hlo", "hw", "prep", "opstats", "tools", "pipeline"];
 /// A source file longer than this is more than one room.
 const MAX_LINES: usize = 500;
 /// The only file that may contain unsafe code.
