@@ -119,28 +119,4 @@ mod tests {
         let whole = encode_chunks(&body, usize::MAX / 2).unwrap();
         assert!(packed.len() < whole.len() + whole.len() / 100, "{} against {}", packed.len(), whole.len());
     }
-
-    /// `cargo test --release -p xprof-aggregator -- --ignored --nocapture gzip_speed`
-    #[test]
-    #[ignore = "a measurement"]
-    fn gzip_speed() {
-        let [body, _] = bodies(95 << 20);
-        for round in 0..3 {
-            let began = std::time::Instant::now();
-            let mut out = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-            io::Write::write_all(&mut out, &body).unwrap();
-            let one = out.finish().unwrap().len();
-            let one_s = began.elapsed().as_secs_f64();
-            let began = std::time::Instant::now();
-            let all = encode(&body).unwrap().len();
-            let all_s = began.elapsed().as_secs_f64();
-            let mb = body.len() as f64 / 1e6;
-            println!(
-                "round {round}: one thread {:.0} MB/s, {one} bytes; {} threads {:.0} MB/s, {all} bytes",
-                mb / one_s,
-                rayon::current_num_threads(),
-                mb / all_s
-            );
-        }
-    }
 }

@@ -82,22 +82,23 @@ impl PlaneFlows {
 
     /// `parity:` an event that is both consumer and producer keeps its incoming flow only.
     fn of_links(&self, event: &Event<'_>) -> Option<Flow> {
-        const KINDS: [StatKind; 5] = [
-            StatKind::ConsumerType,
-            StatKind::ConsumerId,
-            StatKind::ProducerType,
-            StatKind::ProducerId,
-            StatKind::CorrelationId,
-        ];
-        let [consumer_type, consumer_id, producer_type, producer_id, correlation] = event.find(KINDS);
-        if let (Some(context_type), Some(id)) = (consumer_type, consumer_id) {
-            return Some(self.flow(IN, context_type.int(), id.int_or_uint()));
+        let (mut consumer, mut producer, mut correlation) = ((None, None), (None, None), None);
+        event.each_stat(|kind, value| match kind {
+            StatKind::ConsumerType => _ = consumer.0.get_or_insert(value.int()),
+            StatKind::ConsumerId => _ = consumer.1.get_or_insert(value.int_or_uint()),
+            StatKind::ProducerType => _ = producer.0.get_or_insert(value.int()),
+            StatKind::ProducerId => _ = producer.1.get_or_insert(value.int_or_uint()),
+            // `parity:` a correlation id that is not an unsigned number counts as 0.
+            StatKind::CorrelationId => _ = correlation.get_or_insert(value.uint()),
+            _ => {}
+        });
+        if let (Some(context_type), Some(id)) = consumer {
+            return Some(self.flow(IN, context_type, id));
         }
-        if let (Some(context_type), Some(id)) = (producer_type, producer_id) {
-            return Some(self.flow(OUT, context_type.int(), id.int_or_uint()));
+        if let (Some(context_type), Some(id)) = producer {
+            return Some(self.flow(OUT, context_type, id));
         }
-        // `parity:` a correlation id that is not an unsigned number counts as 0.
-        let id = correlation?.uint();
+        let id = correlation?;
         let direction = if self.is_device { IN } else { OUT };
         // Correlation ids are no context ids, so equal ones must not meet.
         let id = mix_all(&[CORRELATION, self.host, id]);

@@ -427,8 +427,19 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
             PieceAt::Wide(at) => at[i] = base + (from + length_at) as u64,
         }
         let mut is_marked = false;
-        let (mut id, mut offset_ps, mut duration) = (0i64, 0u64, 0u64);
-        let mut inner = Fields::new(event);
+        let (mut head, mut rest_at) = ([0; 3], 0);
+        // Producers write these three first and in this order. What follows, or comes otherwise, is read field by field.
+        for (number, tag) in head.iter_mut().zip([0x08, 0x10, 0x18]) {
+            let mut pos = rest_at + 1;
+            if event.get(rest_at) == Some(&tag)
+                && let Ok(value) = read_varint(event, &mut pos)
+            {
+                (*number, rest_at) = (value, pos);
+            }
+        }
+        let [id, mut offset_ps, mut duration] = head;
+        let mut id = id as i64;
+        let mut inner = Fields::new(event.get(rest_at..).unwrap_or_default());
         let complete = loop {
             match inner.next_field() {
                 Ok(Some(f)) => match (f.number, f.value) {

@@ -21,7 +21,7 @@ const CHECK_EVERY: usize = 1 << 16;
 /// All events whose visible name begins with `prefix`.
 /// parity: a row's events come in the order in which the reference stores them, coarser levels first.
 pub fn search(scope: &Scope<'_>, prefix: &str, full_dma: bool, diag: &Diag) -> Result<Vec<Selected>> {
-    let levels = &scope.store.detail(scope.prepared, diag)?.levels;
+    let levels = scope.store.levels(scope.prepared, diag)?;
     let mut selected: Vec<Selected> = (0..scope.store.tracks.len())
         .into_par_iter()
         .with_max_len(1)

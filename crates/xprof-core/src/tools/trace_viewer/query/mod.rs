@@ -42,7 +42,7 @@ pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result
         Query::Details(query) => lookup::details(&scope, query),
     };
     let by_level = matches!(options.query, Query::Search { .. });
-    let rows = rows::of(&scope, selected, if by_level { Some(&*store.detail(prepared, diag)?.levels) } else { None });
+    let rows = rows::of(&scope, selected, if by_level { Some(store.levels(prepared, diag)?) } else { None });
     let mut window = build::window(&scope, &rows, with_args, diag)?;
     match options.query {
         Query::Details(_) => window.not_found = rows.is_empty(),

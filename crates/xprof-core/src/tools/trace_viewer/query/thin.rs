@@ -42,7 +42,7 @@ pub fn thin(
         }
     }
     let thin_linked = || {
-        let numbers = &scope.store.detail(scope.prepared, diag)?.flows;
+        let numbers = &scope.store.by_flow(times, diag)?.numbers;
         Linked { tracks, times, numbers, resolution_ps }.thin(linked, |track| scope.intermediate_dma(track), diag)
     };
     let others = || {

@@ -69,14 +69,14 @@ pub fn select(scope: &Scope<'_>, query: &WindowQuery, full_dma: bool, diag: &Dia
     let times: Vec<Times<'_>> = store.tracks.iter().map(|t| t.times(scope.lines)).collect();
     // Without a begin inside the trace every level is read from its first event, so which level that is does not matter.
     let needs_levels = bounds.resolution_ps > 0 || bounds.start_ps != store.min_ps;
-    let detail = if needs_levels { Some(store.detail(scope.prepared, diag)?) } else { None };
+    let levels = if needs_levels { Some(store.levels(scope.prepared, diag)?) } else { None };
     let mut selected: Vec<Selected> = (0..store.tracks.len())
         .into_par_iter()
         .with_max_len(1)
         .map(|track| {
             diag.check()?;
-            let mut positions = match detail {
-                Some(detail) => of_levels(&bounds, &times[track], &detail.levels[track]),
+            let mut positions = match levels {
+                Some(levels) => of_levels(&bounds, &times[track], &levels[track]),
                 None => of_track(scope, &bounds, &times[track], track),
             };
             let mut dma = scope.intermediate_dma(track).peekable();

@@ -77,6 +77,29 @@ impl FlowNumbers {
     }
 }
 
+/// The flows of all tracks and what they decide about the levels of their events.
+#[derive(Debug)]
+pub struct ByFlow {
+    /// Numbers of all flows.
+    pub numbers: FlowNumbers,
+    /// Per track, the levels of its flow events.
+    pub levels: Vec<Vec<u8>>,
+}
+
+impl ByFlow {
+    /// Of these tracks.
+    pub fn new(tracks: &[Track], times: &[Times<'_>], diag: &Diag) -> Result<Self> {
+        let numbers = FlowNumbers::new(tracks);
+        let levels = levels(tracks, times, &numbers, diag)?;
+        Ok(Self { numbers, levels })
+    }
+
+    /// Roughly the bytes of memory held.
+    pub fn weight(&self) -> usize {
+        self.numbers.weight() + self.levels.iter().map(Vec::capacity).sum::<usize>()
+    }
+}
+
 /// What the filters decided about one flow: one bit per filter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Decision {

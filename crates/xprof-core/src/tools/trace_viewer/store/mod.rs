@@ -21,7 +21,7 @@ use bytestring::ByteString;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use self::flows::FlowNumbers;
+use self::flows::ByFlow;
 use self::levels::{FlowLevels, Levels};
 use self::merge::Ascending;
 use self::serials::Serials;
@@ -55,33 +55,20 @@ pub struct TraceStore {
     timeline: TimelineLines,
     /// Plane, and line of the plane's timeline, of each line that is shown.
     lines: Vec<(u32, u32)>,
-    detail: OnceLock<Detail>,
+    by_flow: OnceLock<ByFlow>,
+    levels: OnceLock<Vec<Levels>>,
     long_texts: OnceLock<Vec<ByteString>>,
     problems: Diag,
 }
 
-/// What thinning needs to know of all events.
-#[derive(Debug)]
-pub struct Detail {
-    /// Levels of detail of each track.
-    pub levels: Vec<Levels>,
-    /// Numbers of all flows.
-    pub flows: FlowNumbers,
-}
-
-impl Detail {
-    fn weight(&self) -> usize {
-        self.levels.iter().map(Levels::weight).sum::<usize>() + self.flows.weight()
-    }
-}
-
 impl Memoized for TraceStore {
     fn weight(&self) -> usize {
-        let detail = self.detail.get().map_or(0, Detail::weight);
+        let levels = self.levels.get().map_or(0, |levels| levels.iter().map(Levels::weight).sum());
         self.tracks.iter().map(Track::weight).sum::<usize>()
             + self.serials.iter().map(Serials::weight).sum::<usize>()
             + timeline_weight(&self.timeline)
-            + detail
+            + levels
+            + self.by_flow.get().map_or(0, ByFlow::weight)
     }
 }
 
@@ -115,10 +102,18 @@ impl TraceStore {
         });
         let tracks = tracks::tracks(&shown, scans, &device_of);
         let times: Vec<Times<'_>> = tracks.iter().map(|t| t.times(&shown)).collect();
-        let serials = serials::of(&times, diag)?;
+        // What flows decide takes one sequence, so the ranks are made beside it. A trace this large is hardly ever asked
+        // for without its levels.
+        let n_all: usize = times.iter().map(Times::len).sum();
+        let is_large = n_all as u64 >= STREAMING_THRESHOLD;
+        let (serials, by_flow) = rayon::join(
+            || serials::of(&times, diag),
+            || is_large.then(|| ByFlow::new(&tracks, &times, diag)).transpose(),
+        );
+        let (serials, by_flow) = (serials?, by_flow?.map_or_else(OnceLock::new, OnceLock::from));
         let n_left_out: usize = serials.iter().map(|s| s.left_out.len()).sum();
         problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || format!("host {}", prepared.host));
-        let n_events = times.iter().map(Times::len).sum::<usize>() - n_left_out;
+        let n_events = n_all - n_left_out;
         let (min_ps, max_ps) = span(&times);
         drop(times);
         drop(shown);
@@ -131,7 +126,8 @@ impl TraceStore {
             n_events: n_events as u64,
             timeline,
             lines,
-            detail: OnceLock::new(),
+            by_flow,
+            levels: OnceLock::new(),
             long_texts: OnceLock::new(),
             problems,
         })
@@ -148,26 +144,31 @@ impl TraceStore {
     }
 
     /// The levels of detail of each track, made at the first call.
-    pub fn detail(&self, prepared: &Prepared, diag: &Diag) -> Result<&Detail> {
-        if let Some(detail) = self.detail.get() {
-            return Ok(detail);
+    pub fn levels(&self, prepared: &Prepared, diag: &Diag) -> Result<&[Levels]> {
+        if let Some(levels) = self.levels.get() {
+            return Ok(levels);
         }
         let lines = self.lines(prepared);
         let times: Vec<Times<'_>> = self.tracks.iter().map(|t| t.times(&lines)).collect();
-        // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
-        // Two queries at once do the work twice and get the same.
-        let by_flow = || {
-            let numbers = FlowNumbers::new(&self.tracks);
-            flows::levels(&self.tracks, &times, &numbers, diag).map(|levels| (numbers, levels))
-        };
-        // What flows decide is decided in one sequence. Tracks without flows need not wait for it.
-        let (by_flow, without) = rayon::join(by_flow, || self.levels_of(&times, None, diag));
-        let ((flows, by_flow), without) = (by_flow?, without?);
-        let with = self.levels_of(&times, Some(&by_flow), diag)?;
+        // Tracks without flows need not wait for what flows decide.
+        let (by_flow, without) = rayon::join(|| self.by_flow(&times, diag), || self.levels_of(&times, None, diag));
+        let (by_flow, without) = (by_flow?, without?);
+        let with = self.levels_of(&times, Some(&by_flow.levels), diag)?;
         let mut levels: Vec<(usize, Levels)> = without.into_iter().chain(with).collect();
         levels.sort_unstable_by_key(|&(track, _)| track);
         let levels = levels.into_iter().map(|(_, levels)| levels).collect();
-        Ok(self.detail.get_or_init(|| Detail { levels, flows }))
+        Ok(self.levels.get_or_init(|| levels))
+    }
+
+    /// The flows of all tracks and what they decide, made at the first call.
+    pub fn by_flow(&self, times: &[Times<'_>], diag: &Diag) -> Result<&ByFlow> {
+        if let Some(by_flow) = self.by_flow.get() {
+            return Ok(by_flow);
+        }
+        // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
+        // Two queries at once do the work twice and get the same.
+        let made = ByFlow::new(&self.tracks, times, diag)?;
+        Ok(self.by_flow.get_or_init(|| made))
     }
 
     /// Levels of the tracks that have flows, if the levels of flows are given, or of the others.
