@@ -116,10 +116,15 @@ async fn run_page(state: &State, root: &str, params: &Params, run: &str) -> Resu
         let rule = registry::Hosts::of_tool(tool);
         let hosts = offered(session.files(), rule);
         let _ = write!(body, "<tr><th scope=\"row\">{}</th>", escape(tool));
+        let needs_module = matches!(tool.as_str(), "graph_viewer" | "memory_viewer");
+        if registry::find(tool).is_err() && !needs_module {
+            body.push_str("<td colspan=\"2\">this version does not answer it</td></tr>");
+            continue;
+        }
         for (route, has) in [("data", true), ("data_csv", TABLE_TOOLS.contains(&tool.as_str()))] {
             body.push_str("<td>");
             // Programs are chosen by module, so these tools need more than a host.
-            if has && !matches!(tool.as_str(), "graph_viewer" | "memory_viewer") {
+            if has && !needs_module {
                 for host in &hosts {
                     let (tool, shown) = (encode(tool), escape(host));
                     let host = encode(host);
