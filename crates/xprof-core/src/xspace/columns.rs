@@ -62,7 +62,7 @@ impl EventColumns {
 
     /// Appends an event that is not in the file.
     pub fn push(&mut self, row: u32, begin_ps: u64, duration_ps: u64) {
-        self.bodies.push_none(self.len());
+        self.bodies.push_none();
         self.rows.push(row);
         self.begin_ps.push(begin_ps);
         self.durations.push(duration_ps);
@@ -118,7 +118,7 @@ pub(super) enum RowsMut<'a> {
     Wide(&'a mut [u32]),
 }
 
-/// From here on narrow rows have another meaning: the last rows of a `u32` are these of a `u16`.
+/// The two highest numbers stand for the two highest of 32 bits, which are no rows: no metadata, and a damaged event.
 const NARROW_SPECIAL: u16 = u16::MAX - 1;
 
 fn to_narrow(row: u32) -> Option<u16> {
@@ -323,8 +323,8 @@ impl Bodies {
         }
     }
 
-    /// One more event without bytes behind `n_events`.
-    fn push_none(&mut self, n_events: usize) {
+    /// One more event without bytes.
+    fn push_none(&mut self) {
         match self {
             // Where no event has bytes, none needs a place.
             Self::Narrow { at, .. } if at.is_empty() => {}
@@ -332,7 +332,6 @@ impl Bodies {
             Self::Wide(at) if at.is_empty() => {}
             Self::Wide(at) => at.push(NO_BODY_WIDE),
         }
-        debug_assert!(n_events < u32::MAX as usize);
     }
 
     fn permute(&mut self, order: &[u32]) {
