@@ -151,6 +151,14 @@ impl Plane {
         self.stats.iter().map(|span| self.resolve(RawStat::decode(span.of(&self.data))))
     }
 
+    /// The stats of the plane itself with the keys that they have in the file.
+    pub fn keyed_stats(&self) -> impl Iterator<Item = (i64, StatValue<'_>)> {
+        self.stats.iter().map(|span| {
+            let raw = RawStat::decode(span.of(&self.data));
+            (raw.metadata_id, self.resolve_value(raw.value))
+        })
+    }
+
     /// The first plane stat of that kind.
     pub fn stat(&self, kind: StatKind) -> Option<StatValue<'_>> {
         self.stats().find(|s| s.kind == Some(kind)).map(|s| s.value)

@@ -38,7 +38,7 @@ impl Analysis<'_> {
             Opcode::RaggedDot => usual().with_flops(ragged_dot(i, array(0)?)?),
             Opcode::Convolution => {
                 let result = i.shape.as_array().ok_or(Unanalysable)?;
-                usual().with_flops(windows::convolution(i, array(0)?, result)?)
+                usual().with_flops(windows::convolution(i, array(0)?, array(1)?, result)?)
             }
             Opcode::Reduce => self.reduce(computation, i)?,
             Opcode::ReduceWindow => {
@@ -92,6 +92,7 @@ impl Analysis<'_> {
         let n_inputs = i.operands.len() / 2;
         for (n, operand) in computation.operands(i).enumerate().skip(n_inputs) {
             cost.put(n as u32 + 1, output as f32 * sizes::bytes(&operand.shape) as f32);
+            cost.utilization.push((n, output as f32));
         }
         let flops = function.flops * input.saturating_sub(output) as f32;
         Ok(cost.summed().with_flops(flops))

@@ -235,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn counts_a_start_value_once_per_result() {
+        let a = f32s(&[64, 64]);
+        let body = Comp::new(2, &[a.clone()])
+            .add("c", "constant", &array(16, &[]), &[], &[])
+            .add("i", "convert", &f32s(&[]), &["c"], &[])
+            .add("r", "reduce", &f32s(&[64]), &["p0", "i"], &[ints(14, &[1]), ints(38, &[1])].concat());
+        check("kInput", &[a], body, &f32s(&[64]), (3 * 64 * 63 + 3 * 64, 16384 + 256));
+    }
+
+    #[test]
     fn counts_updates_in_place() {
         let a = f32s(&[64, 64]);
         let two = [a.clone(), a.clone()];

@@ -39,7 +39,7 @@ pub(super) fn custom_call(computation: &Computation, i: &Instruction) -> Result<
     }
     if is_cudnn_convolution(target) {
         let result = sizes::first_array(&i.shape).ok_or(Unanalysable)?;
-        let flops = windows::convolution(i, operand(0)?, result)?;
+        let flops = windows::convolution(i, operand(0)?, operand(1)?, result)?;
         return Ok(real_result_only(computation, i, flops));
     }
     let mut cost = Cost::zero();
@@ -110,6 +110,7 @@ fn unquoted(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hlo::testing::{Comp, array, facts, int, ints, message, tuple};
 
     fn check(config: &str, expect: [Option<f32>; 2]) {
         assert_eq!(cost_estimate(config.as_bytes()), expect, "{config}");
@@ -130,5 +131,23 @@ mod tests {
         assert_eq!(gemm_dims(config).map(|dims| dims.lhs_contracting.to_vec()), Ok(vec![1]));
         assert_eq!(gemm_dims(b""), Ok(DotDims::default()));
         assert_eq!(gemm_dims(b"{"), Err(Unanalysable));
+    }
+
+    #[test]
+    fn the_kernel_of_a_backward_pass_is_its_second_operand() {
+        let (image, gradient) = (array(16, &[64, 65, 65, 3]), array(16, &[64, 32, 32, 32]));
+        let window = message(1, [int(1, 3), int(2, 2), int(5, 1), int(6, 1)].concat());
+        let dims = [
+            [int(7, 0), ints(11, &[1, 2]), int(8, 3)].concat(),
+            [int(4, 0), ints(6, &[1, 2]), int(3, 3)].concat(),
+            [int(9, 0), ints(12, &[1, 2]), int(10, 3)].concat(),
+        ];
+        let target = message(28, "__cudnn$convBackwardFilter");
+        let extra = [target, message(15, window.repeat(2)), message(16, dims.concat())].concat();
+        let result = tuple(&[array(16, &[32, 3, 3, 3]), array(6, &[1024])]);
+        let entry = Comp::new(0, &[image, gradient]).add("x", "custom-call", &result, &["p0", "p1"], &extra);
+        let costs = facts(&[entry], &[]).find("x").and_then(|x| x.costs()).expect("costs");
+        // 3 features in, 3 out, a batch of 64; 3 positions of a kernel of 32 in either dimension.
+        assert_eq!(costs.model_flops, Some(2 * 3 * 3 * 64 * (3 * 32) * (3 * 32)));
     }
 }

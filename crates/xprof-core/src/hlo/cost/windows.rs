@@ -9,10 +9,12 @@ use crate::hlo::shape::ArrayShape;
 /// Loops of the analysis end here; real programs have smaller windows by far.
 const MAX_STEPS: i64 = 1 << 22;
 
-/// Multiply-add count of a convolution, times two.
+/// Multiply-add count of a convolution, times two. How far the kernel reaches is told by its shape: the window of a library's
+/// backward pass is that of the forward one.
 pub(super) fn convolution(
     instruction: &Instruction,
     lhs: &ArrayShape,
+    kernel: &ArrayShape,
     result: &ArrayShape,
 ) -> Result<f32, Unanalysable> {
     let dims = instruction.conv_dims().ok_or(Unanalysable)?;
@@ -22,7 +24,7 @@ pub(super) fn convolution(
     let batch = size(lhs, dims.input_batch)? / instruction.batch_group_count();
     let in_features = size(lhs, dims.input_feature)? / instruction.feature_group_count();
     let out_features = size(result, dims.output_feature)?;
-    let pairs = spatial_pairs(instruction.window(), dims, lhs, result)?;
+    let pairs = spatial_pairs(instruction.window(), dims, (lhs, kernel), result)?;
     let fma = in_features.saturating_mul(out_features).saturating_mul(batch).saturating_mul(pairs);
     Ok(fma.saturating_mul(2) as f32)
 }
@@ -31,7 +33,7 @@ pub(super) fn convolution(
 fn spatial_pairs(
     window: &[WindowDim],
     dims: &ConvDims,
-    lhs: &ArrayShape,
+    (lhs, kernel): (&ArrayShape, &ArrayShape),
     result: &ArrayShape,
 ) -> Result<i64, Unanalysable> {
     let mut pairs = 1i64;
@@ -40,6 +42,7 @@ fn spatial_pairs(
         array.dims.get(dim).copied().ok_or(Unanalysable)
     };
     for (n, dim) in window.iter().enumerate() {
+        let dim = &WindowDim { size: at(kernel, dims.kernel_spatial.get(n))?, ..*dim };
         let input = at(lhs, dims.input_spatial.get(n))?;
         let output = at(result, dims.output_spatial.get(n))?;
         pairs = pairs.saturating_mul(valid_positions(dim, input, output)?);

@@ -147,7 +147,7 @@ pub fn flatten(spans: &[(Timespan, EventType)]) -> Vec<(Timespan, EventType)> {
         bounds.push((span.end_ps(), false, std::cmp::Reverse(event_type)));
     }
     bounds.sort_unstable();
-    let mut open = [0i64; N_SLOTS];
+    let mut open = [0u32; N_SLOTS];
     let mut flat = Vec::with_capacity(bounds.len());
     let mut last_ps = None;
     for (time_ps, begins, std::cmp::Reverse(event_type)) in bounds {
@@ -156,8 +156,9 @@ pub fn flatten(spans: &[(Timespan, EventType)]) -> Vec<(Timespan, EventType)> {
             flat.push((Timespan::between(last_ps, time_ps), EventType(highest as u8 * 10)));
         }
         last_ps = Some(time_ps);
+        // `parity:` a span without duration ends before it begins: where no other of its type is open it stays open to the end.
         if let Some(n) = open.get_mut(event_type.slot()) {
-            *n += if begins { 1 } else { -1 };
+            *n = if begins { *n + 1 } else { n.saturating_sub(1) };
         }
     }
     flat
@@ -283,6 +284,11 @@ mod tests {
         );
         check(&[(0, 4, T::HOST_COMPUTE), (6, 8, T::HOST_WAIT_INPUT)], &[(0, 4, 10), (4, 6, 0), (6, 8, 110)]);
         check(&[(0, 4, T::HOST_COMPUTE), (4, 8, T::HOST_WAIT_INPUT)], &[(0, 4, 10), (4, 8, 110)]);
+        check(
+            &[(0, 4, T::HOST_COMPUTE), (2, 2, T::HOST_COMPUTE), (6, 8, T::HOST_TO_HOST)],
+            &[(0, 2, 10), (2, 4, 10), (4, 6, 0), (6, 8, 70)],
+        );
+        check(&[(2, 2, T::HOST_COMPUTE), (6, 8, T::HOST_TO_HOST)], &[(2, 6, 10), (6, 8, 70)]);
         check(
             &[(0, 9, T::HOST_COMPUTE), (0, 9, T::HOST_COMPUTE), (3, 5, T::HOST_TO_DEVICE)],
             &[(0, 3, 10), (3, 5, 80), (5, 9, 10)],

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::launches::LaunchTable;
 use super::levels::{Item, Levels, Pause};
 use super::names::{Interned, Names, OpRows};
+use super::scopes::{Chain, Scopes};
 use super::symbols::{Symbol, Symbols};
 use super::{FIRST_ID, TimelineLine, TimelinePlane, tpu};
 use crate::prep::time_order::in_time_order;
@@ -28,6 +29,7 @@ pub(super) fn derive(
     plane: &Plane,
     device: u64,
     symbols: &Symbols<'_>,
+    scopes: &Scopes,
     launches: &LaunchTable,
     groups: &Groups,
     diag: &Diag,
@@ -36,7 +38,7 @@ pub(super) fn derive(
     let streams = streams(plane);
     let mut derived = vec![launches.line(device, groups, &mut names)];
     for (number, &line) in streams.iter().enumerate() {
-        derived.extend(derive_stream(plane, line, number, symbols, &mut names, diag)?);
+        derived.extend(derive_stream(plane, line, number, (symbols, scopes), &mut names, diag)?);
     }
     let mut shown = TimelinePlane::with_derived(plane, names, derived);
     for entry in &mut shown.lines {
@@ -173,17 +175,18 @@ impl StreamLines {
     }
 
     fn add_op(&mut self, item: Item, op: &OpRows) {
-        self.ops.add(item, &[op.op]);
+        self.ops.add(item, &[op.op], &[]);
         if !op.scopes.is_empty() {
-            self.scopes.add(item, &op.scopes);
+            self.scopes.add(item, &op.scopes, &[]);
         }
     }
 
-    fn add_instruction(&mut self, item: Item, kernel: &Kernel<'_>, rows: &Rows) {
+    /// A module's execution is told by the outermost scope. Those of its instructions are known where there is one for each.
+    fn add_instruction(&mut self, item: Item, kernel: &Kernel<'_>, rows: &Rows, scopes: &Scopes) {
         // `parity:` the scope of a kernel in a command buffer is not used.
-        let scoped = Item { scope: kernel.scope.filter(|_| kernel.graph == 0), ..item };
+        let chain = kernel.scope.filter(|_| kernel.graph == 0).map_or_else(Chain::new, |scope| scopes.chain(scope));
         if let Some(module) = rows.module
-            && self.modules.add(scoped, &[module])
+            && self.modules.add(item, &[module], &chain)
         {
             // Nothing of a module's execution goes on in the next one, except the line of source code.
             self.hlo_ops.close(0);
@@ -191,7 +194,8 @@ impl StreamLines {
             self.scopes.close(0);
         }
         if !rows.hlo_ops.is_empty() {
-            self.hlo_ops.add(scoped, &rows.hlo_ops);
+            let known = chain.len() == rows.hlo_ops.len();
+            self.hlo_ops.add(item, &rows.hlo_ops, if known { &chain } else { &[] });
             if kernel.graph != 0 {
                 kernel.describe_graph(&mut self.hlo_ops);
             }
@@ -200,14 +204,14 @@ impl StreamLines {
             self.add_op(item, op);
         }
         if let Some(source) = rows.source {
-            self.sources.add(item, &[source]);
+            self.sources.add(item, &[source], &[]);
         }
     }
 
     /// A command buffer is a graph of kernels that is launched as a whole, so its kernels share a correlation id.
     fn add_buffer(&mut self, item: Item, kernel: &Kernel<'_>, names: &mut Names) {
         let row = names.row(format!("Command Buffer {}", kernel.graph), "");
-        self.buffers.add(Item { scope: kernel.correlation.map(|c| c as i64), ..item }, &[row]);
+        self.buffers.add(item, &[row], kernel.correlation.map(|c| c as i64).as_slice());
         kernel.describe_graph(&mut self.buffers);
     }
 
@@ -220,7 +224,7 @@ fn derive_stream(
     plane: &Plane,
     line_idx: usize,
     number: usize,
-    symbols: &Symbols<'_>,
+    (symbols, scopes): (&Symbols<'_>, &Scopes),
     names: &mut Names,
     diag: &Diag,
 ) -> Result<[Line; LINES_PER_STREAM]> {
@@ -247,7 +251,7 @@ fn derive_stream(
         if kernel.hlo_op.is_some() || !kernel.hlo_module.is_empty() {
             let key = (kernel.program, kernel.hlo_module, kernel.hlo_op);
             let rows = instructions.get(key, |key| rows_of(key, symbols, names));
-            lines.add_instruction(item, &kernel, rows);
+            lines.add_instruction(item, &kernel, rows, scopes);
         }
         if kernel.hlo_op.is_none() && !kernel.tf_op.is_empty() {
             let op = tf_ops.get(kernel.tf_op, |name| names.op(&String::from_utf8_lossy(name)));

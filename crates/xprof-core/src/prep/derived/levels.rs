@@ -18,8 +18,6 @@ pub(super) struct Item {
     pub end_ps: u64,
     /// [`NO_GROUP`] for none.
     pub group: u32,
-    /// Events with different ids are not merged; an unknown one goes with any.
-    pub scope: Option<i64>,
 }
 
 /// The last event of a level, which may still grow.
@@ -60,12 +58,14 @@ impl Levels {
         Self { line, groups: Vec::new(), open: SmallVec::new(), pause, stats: Vec::new() }
     }
 
-    /// Adds an item that is `rows[0]` at the outermost level, inside it `rows[1]`, and so on.
+    /// Adds an item that is `rows[0]` at the outermost level, inside it `rows[1]`, and so on. An event of a level is not
+    /// extended by an item of another scope; `scopes` has one for each level, or none for those not known, which go with any.
     /// Returns whether it began a new event at the outermost level.
-    pub(super) fn add(&mut self, item: Item, rows: &[u32]) -> bool {
+    pub(super) fn add(&mut self, item: Item, rows: &[u32], scopes: &[i64]) -> bool {
         let mut began = false;
         for (level, &row) in rows.iter().enumerate() {
-            if self.extend(level, row, item) {
+            let scope = scopes.get(level).copied();
+            if self.extend(level, row, scope, item) {
                 continue;
             }
             began |= level == 0;
@@ -77,7 +77,7 @@ impl Levels {
                 begin_ps: item.begin_ps,
                 duration_ps,
                 group: item.group,
-                scope: item.scope,
+                scope,
             });
             // The duration is stored when the event is closed.
             self.line.events.push(row, item.begin_ps, 0);
@@ -101,21 +101,21 @@ impl Levels {
     }
 
     /// Whether the item belongs to the level's open event, which then grows to hold it.
-    fn extend(&mut self, level: usize, row: u32, item: Item) -> bool {
+    fn extend(&mut self, level: usize, row: u32, scope: Option<i64>, item: Item) -> bool {
         let pause = self.pause;
         let Some(open) = self.open.get_mut(level) else {
             return false;
         };
         let (begin_ps, duration_ps) = (open.begin_ps, &mut open.duration_ps);
         let end_ps = begin_ps.saturating_add(*duration_ps);
-        let same_scope = open.scope.zip(item.scope).is_none_or(|(a, b)| a == b);
+        let same_scope = open.scope.zip(scope).is_none_or(|(a, b)| a == b);
         let near = pause == Pause::Any
             || item.group != NO_GROUP
             || item.begin_ps.saturating_sub(end_ps) <= duration_ps.saturating_mul(2);
         if open.row != row || open.group != item.group || !same_scope || !near {
             return false;
         }
-        open.scope = item.scope.or(open.scope);
+        open.scope = scope.or(open.scope);
         *duration_ps = end_ps.max(item.end_ps).saturating_sub(begin_ps);
         true
     }

@@ -10,6 +10,7 @@ mod launches;
 mod levels;
 mod names;
 mod offload;
+mod scopes;
 mod symbols;
 mod tpu;
 
@@ -121,6 +122,7 @@ pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
     }
     let diag: &Diag = diag;
     let symbols = symbols::Symbols::new(&prepared.space);
+    let scopes = scopes::Scopes::new(&prepared.space);
     let launches = launches::collect(prepared, diag)?;
     // Launches count devices by their place in the file, whatever their planes are called.
     let mut n_gpus = 0;
@@ -139,7 +141,7 @@ pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
             if planes::tensor_core(&plane.name).is_some() {
                 tpu::derive(plane, diag)
             } else if let Some(device) = gpu {
-                gpu::derive(plane, device, &symbols, &launches, &prepared.groups, diag)
+                gpu::derive(plane, device, &symbols, &scopes, &launches, &prepared.groups, diag)
             } else {
                 Ok(TimelinePlane::unchanged(plane))
             }

@@ -72,9 +72,9 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
             None => facts.op.as_ref(),
         };
         if let Some(op) = op {
-            ops.add(item, &[op.op]);
+            ops.add(item, &[op.op], &[]);
             if !op.scopes.is_empty() {
-                scopes.add(item, &op.scopes);
+                scopes.add(item, &op.scopes, &[]);
             }
         }
         let source = match own_stat(StatKind::Source) {
@@ -83,7 +83,7 @@ pub(super) fn derive(plane: &Plane, diag: &Diag) -> Result<TimelinePlane> {
             None => facts.source,
         };
         if let Some(source) = source {
-            sources.add(item, &[source]);
+            sources.add(item, &[source], &[]);
         }
         if let Some(role) = facts.offload {
             offloads.add(role, plane, &mut names, row, (item.begin_ps, item.end_ps));
@@ -127,5 +127,5 @@ fn is_async(event: &Event<'_>) -> bool {
 pub(super) fn item(event: &Event<'_>) -> Item {
     let group = event.group_id().and_then(|g| u32::try_from(g).ok()).unwrap_or(NO_GROUP);
     let begin_ps = event.begin_ps();
-    Item { begin_ps, end_ps: begin_ps.saturating_add(event.duration_ps()), group, scope: None }
+    Item { begin_ps, end_ps: begin_ps.saturating_add(event.duration_ps()), group }
 }
