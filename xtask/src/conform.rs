@@ -11,7 +11,15 @@ use serde_json::Value;
 use crate::process::{Service, free_port};
 
 /// The tools that answer so far; rows of others are left out.
-const TOOLS: &[&str] = &["op_profile", "overview_page", "trace_viewer", "trace_viewer@"];
+const TOOLS: &[&str] = &[
+    "framework_op_stats",
+    "hlo_stats",
+    "kernel_stats",
+    "op_profile",
+    "overview_page",
+    "trace_viewer",
+    "trace_viewer@",
+];
 
 /// Options of `cargo xtask conform`.
 #[derive(clap::Args)]

@@ -11,6 +11,8 @@ pub mod hardware;
 mod inference;
 pub mod merge;
 pub mod numbers;
+pub mod op_record;
+pub mod roofline;
 pub mod run_environment;
 pub mod sort;
 pub mod step_diagnostics;
@@ -22,7 +24,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use prost::Message as _;
 use xprof_proto::tensorflow::profiler::{
-    OpMetricsDb, OpStats, PerCoreStepInfo, PerfEnv, RunEnvironment, StepDatabaseResult,
+    KernelReport, OpMetricsDb, OpStats, PerCoreStepInfo, PerfEnv, RunEnvironment, StepDatabaseResult,
 };
 use xprof_proto::xprof::worker::v1::{self, InferenceRequest};
 
@@ -138,6 +140,11 @@ impl RunStats {
     /// Ops on the hosts.
     pub fn host_ops(&self) -> &OpMetricsDb {
         self.op_stats().host_op_metrics_db.as_ref().unwrap_or(&NO_OPS)
+    }
+
+    /// Kernels on the devices, the longest in total first.
+    pub fn kernels(&self) -> &[KernelReport] {
+        self.op_stats().kernel_stats_db.as_ref().map_or(&[], |db| &db.reports)
     }
 
     /// Where the program ran.

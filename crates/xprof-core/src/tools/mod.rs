@@ -3,7 +3,10 @@
 //! One tool is one module with four parts, always in this order: options, map, reduce, render.
 //! A new tool is one file here and one line in [`registry`].
 
+pub mod framework_op_stats;
+pub mod hlo_stats;
 pub mod input_pipeline;
+pub mod kernel_stats;
 pub mod op_profile;
 pub mod overview_page;
 mod params;

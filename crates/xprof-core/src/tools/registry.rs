@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::framework_op_stats::FrameworkOpStats;
+use super::hlo_stats::HloStats;
+use super::kernel_stats::KernelStats;
 use super::op_profile::OpProfile;
 use super::overview_page::OverviewPage;
 use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
@@ -110,6 +113,9 @@ impl Entry {
 
 /// All tools, sorted by name.
 pub static TOOLS: &[Entry] = &[
+    Entry::of::<FrameworkOpStats>(),
+    Entry::of::<HloStats>(),
+    Entry::of::<KernelStats>(),
     Entry::of::<OpProfile>(),
     Entry::of::<OverviewPage>(),
     Entry::of::<StreamingTraceViewer>(),

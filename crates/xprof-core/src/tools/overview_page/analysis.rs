@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use xprof_proto::tensorflow::profiler::{HardwareType, KernelReport, OpMetrics, OpMetricsDb};
+use xprof_proto::tensorflow::profiler::{HardwareType, OpMetrics, OpMetricsDb};
 
 use crate::answer::datatable::{Cell, ColumnType, DataTable};
 use crate::answer::number::fixed;
@@ -70,8 +70,7 @@ fn set_columns(table: &mut DataTable, is_gpu: bool) {
 /// By op: whether any of its kernels could use TensorCores, and whether any does.
 fn tensor_core_use(run: &RunStats) -> HashMap<&str, (bool, bool)> {
     let mut ops = HashMap::new();
-    let reports: &[KernelReport] = run.op_stats().kernel_stats_db.as_ref().map_or(&[], |db| &db.reports);
-    for report in reports {
+    for report in run.kernels() {
         let (is_eligible, is_used) = ops.entry(report.op_name.as_str()).or_insert((false, false));
         *is_eligible |= report.is_op_tensor_core_eligible;
         *is_used |= report.is_kernel_using_tensor_core && report.total_duration_ns != 0;
@@ -165,7 +164,7 @@ mod tests {
     use crate::opstats::hardware::hardware;
     use crate::opstats::tests::run_of;
     use crate::tools::input_pipeline::analyze;
-    use xprof_proto::tensorflow::profiler::{KernelStatsDb, OpStats, RunEnvironment};
+    use xprof_proto::tensorflow::profiler::{KernelReport, KernelStatsDb, OpStats, RunEnvironment};
 
     fn check(device_type: &str, op_stats: OpStats, csv: &str, properties: &[(&str, &str)]) {
         let run_environment = Some(RunEnvironment { device_type: device_type.into(), ..RunEnvironment::default() });
