@@ -16,7 +16,6 @@ pub mod engine;
 pub mod error_chain;
 pub mod exit;
 pub mod limits;
-mod log_lines;
 pub mod metrics;
 pub mod shutdown;
 pub mod storage;

@@ -1,11 +1,16 @@
 //! Logs: `tracing` events on standard error, as text for people or one JSON object per line for collectors.
 //!
+//! A request must not wait for whoever reads the log: a thread of its own writes the lines, several at a time, and lines are
+//! left out when the reader falls far behind.
+//!
 //! House rules for messages: lower case, no final dot, values in fields.
 
 use std::fmt::Debug;
-use std::sync::OnceLock;
+use std::io::{BufWriter, stderr};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
@@ -14,27 +19,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::ConfigError;
-use crate::log_lines::LogLines;
 
-static LINES: OnceLock<LogLines> = OnceLock::new();
+/// Writes what waits when it is dropped.
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
 /// Installs the process-wide subscriber. `filter` is `--log`, `format` is `--log_format`.
 pub fn init(filter: &str, format: &str) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|_| ConfigError::invalid("--log", filter, "a level or a list such as info,xprof_service=debug"))?;
-    let lines = match LINES.get() {
-        Some(lines) => lines.clone(),
-        None => {
-            let lines = LogLines::start(std::io::stderr())
-                .map_err(|error| ConfigError(format!("the thread that writes the log cannot be started: {error}")))?;
-            LINES.get_or_init(|| lines).clone()
-        }
-    };
+    let (lines, guard) = NonBlocking::new(BufWriter::new(stderr()));
     let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_span_events(FmtSpan::NONE);
     let registry = tracing_subscriber::registry().with(filter);
     let done = if format == "json" {
         registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
-    } else if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+    } else if std::io::IsTerminal::is_terminal(&stderr()) {
         registry.with(layer).try_init()
     } else {
         // Colour codes only where a person looks: never in files and collectors. The usual way to write fields weighs for each
@@ -42,7 +40,9 @@ pub fn init(filter: &str, format: &str) -> Result<(), ConfigError> {
         registry.with(layer.with_ansi(false).fmt_fields(PlainFields)).try_init()
     };
     // A second call is a test that starts two services in one process; the first subscriber stays.
-    drop(done);
+    if done.is_ok() {
+        *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    }
     Ok(())
 }
 
@@ -107,9 +107,7 @@ impl Visit for Line<'_> {
 
 /// Writes the lines that wait. The last thing that a program does.
 pub fn flush() {
-    if let Some(lines) = LINES.get() {
-        lines.flush();
-    }
+    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 #[cfg(test)]
