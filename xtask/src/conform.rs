@@ -14,9 +14,11 @@ use crate::process::{Service, free_port};
 const TOOLS: &[&str] = &[
     "framework_op_stats",
     "hlo_stats",
+    "input_pipeline_analyzer",
     "kernel_stats",
     "op_profile",
     "overview_page",
+    "pod_viewer",
     "trace_viewer",
     "trace_viewer@",
 ];

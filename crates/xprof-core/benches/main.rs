@@ -9,11 +9,19 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use xprof_core::Diag;
 use xprof_core::answer::Format;
 use xprof_core::fixture::{TpuSession, generate_host};
+use xprof_core::opstats::{self, EdgeSteps, HostStats};
 use xprof_core::prep::Prepared;
-use xprof_core::tools::{Params, registry};
+use xprof_core::tools::{HostPart, Params, registry};
 use xprof_core::xspace::{TraceBytes, XSpace};
+use xprof_proto::tensorflow::profiler::PerCoreStepInfo;
 
 const SIZES: [usize; 2] = [1_000_000, 20_000_000];
+
+/// Hosts of a run. One alone is taken as it is; of several, the time per host must not grow with their number.
+const HOSTS: [usize; 4] = [1, 4, 64, 1024];
+
+/// Bytes of each host's trace where many are reduced.
+const BYTES_OF_MANY: usize = 300_000;
 
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
@@ -24,6 +32,7 @@ fn main() {
         prepare(&mut criterion, &name, &trace);
         tools(&mut criterion, &name, &trace);
     }
+    reduce(&mut criterion);
     criterion.final_summary();
 }
 
@@ -58,10 +67,59 @@ fn tools(criterion: &mut Criterion, name: &str, trace: &TraceBytes) {
     }
 }
 
+/// Op statistics of hosts to wholes, in hosts per second. Every case reduces the same hosts, so that what it reads is as
+/// cold for few as for many.
+fn reduce(criterion: &mut Criterion) {
+    let n_all = HOSTS.into_iter().max().unwrap_or(1);
+    let session = TpuSession::of_size(n_all, BYTES_OF_MANY);
+    let mut mapped: Vec<HostStats> = (0..n_all).map(|host| host_stats(&session, host)).collect();
+    keep_pace(&mut mapped);
+    let mapped: Vec<Arc<HostStats>> = mapped.into_iter().map(Arc::new).collect();
+    for n_hosts in HOSTS {
+        let throughput = Throughput::Elements(n_all as u64);
+        timed(criterion, "reduce/op_stats", &format!("generated-{n_hosts}-hosts"), throughput, || {
+            for hosts in mapped.chunks(n_hosts) {
+                let part = |stats: &Arc<HostStats>| HostPart { host: Arc::from("host"), artifact: Arc::clone(stats) };
+                let run = opstats::reduce(hosts.iter().map(part).collect(), EdgeSteps::Keep, &Diag::new()).unwrap();
+                let n_cores = |step: &PerCoreStepInfo| step.step_info_per_core.len();
+                assert_eq!(run.steps().len(), session.n_steps);
+                assert!(run.steps().iter().all(|step| n_cores(step) == n_hosts * session.n_cores));
+            }
+        });
+    }
+}
+
+fn host_stats(session: &TpuSession, host: usize) -> HostStats {
+    let trace = TraceBytes::new(generate_host(session, host).into());
+    let prepared = Prepared::read(trace, &session.host_name(host), &mut Diag::new()).unwrap();
+    opstats::map(&prepared, &mut Diag::new()).unwrap()
+}
+
+/// Lets all hosts begin their steps with the first one, as in a pod. Generated hosts drift apart until hardly a step is left
+/// that all have in common.
+fn keep_pace(hosts: &mut [HostStats]) {
+    let mut begins_ps = Vec::new();
+    for host in hosts {
+        let step_dbs = host.0.op_stats.iter_mut().flat_map(|stats| &mut stats.step_db);
+        for (i, step) in step_dbs.flat_map(|db| &mut db.step_sequence).enumerate() {
+            for info in step.step_info_per_core.values_mut() {
+                if begins_ps.len() == i {
+                    begins_ps.push(info.begin_ps);
+                }
+                info.begin_ps = begins_ps[i];
+            }
+        }
+    }
+}
+
+fn benchmark<T>(criterion: &mut Criterion, stage: &str, trace: &str, bytes: usize, run: impl FnMut() -> T) {
+    timed(criterion, stage, trace, Throughput::Bytes(bytes as u64), run);
+}
+
 /// The one way in which a case is timed.
-fn benchmark<T>(criterion: &mut Criterion, stage: &str, trace: &str, bytes: usize, mut run: impl FnMut() -> T) {
+fn timed<T>(criterion: &mut Criterion, stage: &str, trace: &str, per: Throughput, mut run: impl FnMut() -> T) {
     let mut group = criterion.benchmark_group(stage);
-    group.throughput(Throughput::Bytes(bytes as u64));
+    group.throughput(per);
     group.bench_function(BenchmarkId::from_parameter(trace), |b| b.iter(&mut run));
     group.finish();
 }

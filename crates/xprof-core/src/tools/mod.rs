@@ -6,10 +6,12 @@
 pub mod framework_op_stats;
 pub mod hlo_stats;
 pub mod input_pipeline;
+pub mod input_pipeline_analyzer;
 pub mod kernel_stats;
 pub mod op_profile;
 pub mod overview_page;
 mod params;
+pub mod pod_viewer;
 pub mod registry;
 mod run_facts;
 pub mod trace_viewer;

@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use super::framework_op_stats::FrameworkOpStats;
 use super::hlo_stats::HloStats;
+use super::input_pipeline_analyzer::InputPipelineAnalyzer;
 use super::kernel_stats::KernelStats;
 use super::op_profile::OpProfile;
 use super::overview_page::OverviewPage;
+use super::pod_viewer::PodViewer;
 use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
 use super::{HostPart, Params, Tool};
 use crate::answer::{Answer, Format};
@@ -115,9 +117,11 @@ impl Entry {
 pub static TOOLS: &[Entry] = &[
     Entry::of::<FrameworkOpStats>(),
     Entry::of::<HloStats>(),
+    Entry::of::<InputPipelineAnalyzer>(),
     Entry::of::<KernelStats>(),
     Entry::of::<OpProfile>(),
     Entry::of::<OverviewPage>(),
+    Entry::of::<PodViewer>(),
     Entry::of::<StreamingTraceViewer>(),
     Entry::of::<TraceViewer>(),
 ];

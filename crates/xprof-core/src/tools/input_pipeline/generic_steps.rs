@@ -16,7 +16,8 @@ use super::{InputPipeline, summary_properties};
 const GENERIC_CORE_ID: u32 = 1;
 
 /// Kinds of events as keys of a step's breakdown.
-mod event_type {
+#[expect(missing_docs, reason = "the names are the reference's own")]
+pub mod event_type {
     pub const UNKNOWN_TIME: i32 = 0;
     pub const HOST_COMPUTE: i32 = 10;
     pub const HOST_COMPILE: i32 = 60;
