@@ -3,24 +3,25 @@
 //! Takes keys that hold the identity of every trace in the order of its hosts, so an entry can be old but never stale: a changed trace has another
 //! key. It computes nothing itself.
 
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use foldhash::quality::{FixedState, RandomState};
+use foldhash::quality::RandomState;
 use futures::FutureExt as _;
 use http::HeaderValue;
 use moka::future::Cache;
 use tokio::sync::OnceCell;
 use tracing::Span;
-use xprof_core::answer::Format;
+use xprof_core::answer::{Format, LARGE_BYTES};
 use xprof_core::tools::Params;
 use xprof_service::cpu_pool::CpuPool;
 use xprof_service::storage::TraceIdentity;
 
 use crate::error::{Error, Result};
-use crate::http::encode::{Encoding, LARGE_BYTES, worth_encoding};
+use crate::http::encode::{Encoding, etag, worth_encoding};
+use crate::http::gzip::Packed;
 
 /// Everything on which an answer depends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -64,16 +65,38 @@ pub struct CachedAnswer {
 impl CachedAnswer {
     /// An answer without remarks. Reads the whole body, so that a large one is work for the CPU pool.
     pub fn new(content_type: &'static str, plain: Bytes) -> Self {
+        let etag = etag(&plain);
+        Self {
+            is_packable: worth_encoding(&plain),
+            length: plain.len(),
+            plain: Mutex::new(Some(plain)),
+            ..Self::without_body(content_type, etag)
+        }
+    }
+
+    /// A large answer without remarks that was compressed while it was written.
+    pub fn packed(content_type: &'static str, packed: Packed) -> Self {
+        let body =
+            |encoding| if encoding == Encoding::Gzip { OnceCell::from(packed.body.clone()) } else { OnceCell::new() };
+        Self {
+            is_packable: true,
+            length: packed.length,
+            packed: Encoding::PACKED.map(body),
+            ..Self::without_body(content_type, packed.tag.etag())
+        }
+    }
+
+    fn without_body(content_type: &'static str, etag: HeaderValue) -> Self {
         Self {
             content_type: HeaderValue::from_static(content_type),
-            etag: etag(&plain),
+            etag,
             problems: None,
             hosts: None,
             failed_hosts: None,
             reason: None,
-            length: plain.len(),
-            is_packable: worth_encoding(&plain),
-            plain: Mutex::new(Some(plain)),
+            length: 0,
+            is_packable: false,
+            plain: Mutex::new(None),
             packed: Default::default(),
             weighed: AtomicU32::new(0),
         }
@@ -82,7 +105,7 @@ impl CachedAnswer {
     /// The body in an encoding, or as it is where encoding cannot pay. Compressed on the CPU pool at the first request and
     /// kept, so that a warm request costs no compression.
     pub async fn body(&self, encoding: Encoding, pool: &CpuPool) -> Result<(Encoding, Bytes)> {
-        let slot = Encoding::PREFERRED.iter().position(|e| *e == encoding).filter(|_| self.is_packable);
+        let slot = Encoding::PACKED.iter().position(|e| *e == encoding).filter(|_| self.is_packable);
         let Some(slot) = slot else {
             return Ok((Encoding::Identity, self.plain(pool).await?));
         };
@@ -113,7 +136,7 @@ impl CachedAnswer {
     }
 
     async fn unpack(&self, pool: &CpuPool) -> Result<Bytes> {
-        let mut forms = Encoding::PREFERRED.iter().zip(&self.packed);
+        let mut forms = Encoding::PACKED.iter().zip(&self.packed);
         let form = forms.find_map(|(encoding, packed)| Some((*encoding, packed.get()?.clone())));
         let (encoding, packed) = form.ok_or_else(|| Error::Internal("an answer has no body".into()))?;
         let length = self.length;
@@ -127,7 +150,8 @@ impl CachedAnswer {
         self.plain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_large(&self) -> bool {
+    /// Whether the body is large, which decides what encodings are preferred.
+    pub fn is_large(&self) -> bool {
         self.length >= LARGE_BYTES
     }
 
@@ -144,13 +168,6 @@ impl CachedAnswer {
 async fn on_pool(pool: &CpuPool, work: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static) -> Result<Bytes> {
     let done = pool.run(Span::current(), work).await.map_err(|e| Error::Internal(e.to_string()))?;
     done.map_err(|e| Error::Internal(format!("compression: {e}")))
-}
-
-/// A weak entity tag: all encodings of a body share it.
-pub fn etag(body: &[u8]) -> HeaderValue {
-    let half = |seed| FixedState::with_seed(seed).hash_one(body);
-    HeaderValue::from_str(&format!("W/\"{:016x}{:016x}\"", half(1), half(2)))
-        .unwrap_or(HeaderValue::from_static("W/\"0\""))
 }
 
 /// The bounded store.
@@ -199,7 +216,10 @@ impl AnswerCache {
 
 #[cfg(test)]
 mod tests {
+    use xprof_core::answer::Sink;
+
     use super::*;
+    use crate::http::gzip::GzipSink;
 
     fn key() -> AnswerKey {
         AnswerKey { tool: "t", format: Format::Native, traces: Arc::new([]), params: Params::new() }
@@ -235,10 +255,19 @@ mod tests {
         assert!(empty.is_empty());
     }
 
-    #[test]
-    fn tags_follow_the_body() {
-        assert_eq!(etag(b"a"), etag(b"a"));
-        assert_ne!(etag(b"a"), etag(b"b"));
-        assert_eq!(etag(b"").len(), 36);
+    #[tokio::test]
+    async fn a_body_that_was_compressed_while_it_was_written_equals_a_whole_one() {
+        let pool = CpuPool::new(2, &xprof_service::metrics::Metrics::new()).unwrap();
+        let text = "{\"name\":\"fusion\"},".repeat(100_000);
+        let sink = GzipSink::default();
+        let mut writer: Box<dyn Sink> = Box::new(sink.clone());
+        text.as_bytes().chunks(300_000).for_each(|part| writer.append(&[part.to_vec(), Vec::new()]));
+        let answer = CachedAnswer::packed("application/json", sink.finish().unwrap().unwrap());
+        let whole = CachedAnswer::new("application/json", Bytes::from(text.clone()));
+        assert_eq!((answer.etag.clone(), answer.length), (whole.etag.clone(), text.len()));
+        assert_eq!(answer.plain(&pool).await.unwrap(), text);
+        let (encoding, body) = answer.body(Encoding::Zstd, &pool).await.unwrap();
+        assert_eq!(encoding.decode(&body, text.len()).unwrap(), text);
+        assert!(GzipSink::default().finish().unwrap().is_none());
     }
 }

@@ -39,7 +39,7 @@ pub struct Part {
 }
 
 /// A rendered answer and what is to be said about it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Content type and body.
     pub answer: Answer,
@@ -88,11 +88,11 @@ impl Fanout {
         &self.engine
     }
 
-    /// Answers one request. Dropping the future stops its work here and on workers.
-    pub async fn answer(&self, request: Request) -> Result<Outcome> {
+    /// Answers one request into an empty answer. Dropping the future stops its work here and on workers.
+    pub async fn answer(&self, request: Request, empty: Answer) -> Result<Outcome> {
         let jobs = plan(&request);
         let gathered = gather(jobs, request.traces.len(), self.at_once, |job| self.map(job)).await?;
-        self.finish(request, gathered).await
+        self.finish(request, gathered, empty).await
     }
 
     async fn map(&self, job: Job) -> Result<Part> {
@@ -105,7 +105,7 @@ impl Fanout {
     }
 
     /// Reduce and render, on the CPU pool.
-    async fn finish(&self, request: Request, gathered: Gathered) -> Result<Outcome> {
+    async fn finish(&self, request: Request, gathered: Gathered, empty: Answer) -> Result<Outcome> {
         let mut diag = Diag::new();
         let mut parts = Vec::with_capacity(gathered.parts.len());
         for (trace, part) in request.traces.iter().zip(gathered.parts) {
@@ -137,7 +137,7 @@ impl Fanout {
         let stop = CancelOnDrop(diag.cancel_handle());
         let span = tracing::debug_span!("finish", tool = request.tool.name, n_hosts = parts.len());
         let finished = self.engine.pool().run(span, move || {
-            let answer = request.tool.finish(parts, &request.params, request.format, &mut diag);
+            let answer = request.tool.finish(parts, &request.params, empty, &mut diag);
             (answer, diag)
         });
         let (answer, diag) = finished.await.map_err(|e| Error::Internal(e.to_string()))?;

@@ -9,8 +9,8 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
 
+use super::encode::etag;
 use super::respond::{self, Response};
-use crate::answer_cache::etag;
 
 /// One embedded file.
 struct Asset {

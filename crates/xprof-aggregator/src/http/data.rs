@@ -12,10 +12,11 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
 use xprof_core::Error as CoreError;
-use xprof_core::answer::Format;
+use xprof_core::answer::{Answer, Format, LARGE_BYTES};
 use xprof_core::tools::{Params, registry};
 
-use super::encode::{Encoding, LARGE_BYTES, negotiate};
+use super::encode::{Encoding, negotiate};
+use super::gzip::GzipSink;
 use super::respond::{self, Facts, REASON, Response};
 use crate::answer_cache::{AnswerKey, CachedAnswer};
 use crate::app::State;
@@ -66,10 +67,10 @@ pub async fn serve(
         tool: params.get("tag").unwrap_or_default().to_owned(),
         ..Facts::default()
     };
-    let wanted = negotiate(headers.get(header::ACCEPT_ENCODING));
-    let mut response = match answer(state, params, format, wanted, request_id, &mut facts).await {
+    let wanted = |is_large| negotiate(headers.get(header::ACCEPT_ENCODING), is_large);
+    let mut response = match answer(state, params, format, &wanted, request_id, &mut facts).await {
         Ok((key, cached)) => {
-            let response = respond(state, headers, params, format, wanted, &cached).await;
+            let response = respond(state, headers, params, format, wanted(cached.is_large()), &cached).await;
             // It may have got another form just now.
             state.answers.weigh(&key, &cached).await;
             response.unwrap_or_else(|e| respond::failure(&e))
@@ -85,7 +86,7 @@ pub(super) async fn answer(
     state: &Arc<State>,
     params: &Params,
     format: Format,
-    wanted: Encoding,
+    wanted: &(dyn Fn(bool) -> Encoding + Sync),
     request_id: &str,
     facts: &mut Facts,
 ) -> Result<(AnswerKey, Arc<CachedAnswer>)> {
@@ -141,23 +142,29 @@ async fn compute(
     state: &Arc<State>,
     key: AnswerKey,
     request: Request,
-    wanted: Encoding,
+    wanted: &(dyn Fn(bool) -> Encoding + Sync),
     facts: &mut Facts,
 ) -> Result<Arc<CachedAnswer>> {
+    let (wanted_small, wanted_large) = (wanted(false), wanted(true));
     let (flight, joined) = state.flights.join(key.clone(), || {
         let state = Arc::clone(state);
         async move {
-            let outcome = state.fanout.answer(request).await?;
+            let sink = GzipSink::default();
+            let mut empty = Answer::new(request.format);
+            if wanted_large == Encoding::Gzip {
+                empty = empty.with_sink(Box::new(sink.clone()));
+            }
+            let outcome = state.fanout.answer(request, empty).await?;
             let lasting = outcome.lasting;
             let engine = state.fanout.engine();
             let cached = if outcome.answer.body.len() < LARGE_BYTES {
-                cached(outcome)
+                cached(outcome, &sink)?
             } else {
-                on_pool(engine, move || cached(outcome)).await?
+                on_pool(engine, move || cached(outcome, &sink)).await??
             };
             let cached = Arc::new(cached);
             // In the form that is wanted first, so that a large answer enters the cache with what it will hold.
-            cached.body(wanted, engine.pool()).await?;
+            cached.body(if cached.is_large() { wanted_large } else { wanted_small }, engine.pool()).await?;
             if lasting {
                 state.answers.put(key, Arc::clone(&cached)).await;
             }
@@ -172,14 +179,19 @@ async fn compute(
     }
 }
 
-fn cached(outcome: Outcome) -> CachedAnswer {
-    let mut cached = CachedAnswer::new(outcome.answer.content_type, outcome.answer.body);
+fn cached(outcome: Outcome, sink: &GzipSink) -> Result<CachedAnswer> {
+    let content_type = outcome.answer.content_type;
+    let packed = sink.finish().map_err(|e| Error::Internal(format!("compression: {e}")))?;
+    let mut cached = match packed {
+        Some(packed) => CachedAnswer::packed(content_type, packed),
+        None => CachedAnswer::new(content_type, outcome.answer.body),
+    };
     let problems: Vec<String> = outcome.problems.iter().map(|p| format!("{}={}", p.kind.name(), p.count)).collect();
     cached.problems = listed(&problems, "; ");
     cached.hosts = listed(&outcome.hosts, ",");
     cached.failed_hosts = listed(&outcome.failed_hosts, ",");
     cached.reason = listed(&outcome.causes, "; ");
-    cached
+    Ok(cached)
 }
 
 /// As many of the items as a header holds, none if there is none.

@@ -7,15 +7,43 @@ use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use twox_hash::XxHash3_128;
+use xprof_core::answer::LARGE_BYTES;
 
 use super::gzip;
 
 /// A body smaller than this is sent as it is: its headers are larger than what could be saved.
 const MIN_BYTES: usize = 512;
 
-/// Beyond this size gzip works at its fastest level. The client waits for the first answer, and a large table shrinks
-/// tenfold at any level.
-pub const LARGE_BYTES: usize = 1 << 20;
+/// Tells bodies apart. However a body is cut while it is added, the tag is the same.
+#[derive(Clone, Default)]
+pub struct BodyTag(XxHash3_128);
+
+impl BodyTag {
+    /// Adds the next bytes of the body.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// A weak entity tag: all encodings of a body share it.
+    pub fn etag(&self) -> HeaderValue {
+        let text = format!("W/\"{:032x}\"", self.0.finish_128());
+        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("W/\"0\""))
+    }
+}
+
+impl std::fmt::Debug for BodyTag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("BodyTag").field(&self.0.finish_128()).finish()
+    }
+}
+
+/// The entity tag of a whole body.
+pub fn etag(body: &[u8]) -> HeaderValue {
+    let mut tag = BodyTag::default();
+    tag.add(body);
+    tag.etag()
+}
 
 /// How the body of a response is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +59,14 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Those that compress, in the order in which they are preferred where a client likes them equally.
-    pub const PREFERRED: [Self; 3] = [Self::Zstd, Self::Gzip, Self::Brotli];
+    /// Those that compress.
+    pub const PACKED: [Self; 3] = [Self::Zstd, Self::Gzip, Self::Brotli];
+
+    /// Those that compress, in the order in which they are preferred where a client likes them equally. Of a large body gzip is
+    /// first, because it alone is made by all threads and while the body is written.
+    pub fn preferred(is_large: bool) -> [Self; 3] {
+        if is_large { [Self::Gzip, Self::Zstd, Self::Brotli] } else { Self::PACKED }
+    }
 
     /// The word in the `Content-Encoding` header, none for identity.
     pub fn header(self) -> Option<HeaderValue> {
@@ -60,7 +94,7 @@ impl Encoding {
         let room = body.len() / 8 + 64;
         match self {
             Self::Identity => Ok(body.clone()),
-            Self::Gzip if large => gzip::encode(body).map(Bytes::from),
+            Self::Gzip if large => gzip::encode(body),
             Self::Gzip => {
                 let mut out = flate2::write::GzEncoder::new(Vec::with_capacity(room), flate2::Compression::new(6));
                 out.write_all(body)?;
@@ -100,16 +134,16 @@ pub fn worth_encoding(body: &[u8]) -> bool {
 /// The encoding that a client likes best. A client that asks for nothing gets the body as it is.
 ///
 /// ```text
-/// gzip, deflate, br, zstd    → zstd
+/// gzip, deflate, br, zstd    → zstd, of a large body gzip
 /// zstd;q=0.5, gzip           → gzip
 /// *;q=0, gzip;q=0            → identity
 /// ```
-pub fn negotiate(accept: Option<&HeaderValue>) -> Encoding {
+pub fn negotiate(accept: Option<&HeaderValue>, is_large: bool) -> Encoding {
     let Some(accept) = accept.and_then(|v| v.to_str().ok()) else {
         return Encoding::Identity;
     };
     let mut best = (Encoding::Identity, 0);
-    for encoding in Encoding::PREFERRED {
+    for encoding in Encoding::preferred(is_large) {
         let quality = quality(accept, encoding.token());
         if quality > best.1 {
             best = (encoding, quality);
@@ -159,14 +193,26 @@ mod tests {
             (Some("gzip;q=x"), Encoding::Identity),
         ] {
             let header = accept.map(HeaderValue::from_static);
-            assert_eq!(negotiate(header.as_ref()), expected, "{accept:?}");
+            assert_eq!(negotiate(header.as_ref(), false), expected, "{accept:?}");
         }
+        let all = HeaderValue::from_static("gzip, deflate, br, zstd");
+        assert_eq!(negotiate(Some(&all), true), Encoding::Gzip);
+    }
+
+    #[test]
+    fn tags_follow_the_body() {
+        assert_eq!(etag(b"ab"), etag(b"ab"));
+        assert_ne!(etag(b"ab"), etag(b"ba"));
+        assert_eq!(etag(b"").len(), 36);
+        let mut parts = BodyTag::default();
+        b"ab".iter().for_each(|byte| parts.add(&[*byte]));
+        assert_eq!(parts.etag(), etag(b"ab"));
     }
 
     #[test]
     fn each_encoding_can_be_undone() {
         let body = Bytes::from("row,".repeat(1 << 19));
-        for encoding in Encoding::PREFERRED {
+        for encoding in Encoding::PACKED {
             let packed = encoding.encode(&body).unwrap();
             assert!(packed.len() * 20 < body.len(), "{encoding:?}");
             let plain = encoding.decode(&packed, body.len()).unwrap();

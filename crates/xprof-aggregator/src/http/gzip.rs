@@ -1,15 +1,22 @@
 //! gzip by several threads: the chunks of a body are compressed each on its own and joined to one member.
 //!
 //! ```text
-//! header │ chunk, sync flush │ chunk, sync flush │ … │ chunk, end │ checksum and length of the whole
+//! header │ chunk, sync flush │ chunk, sync flush │ … │ end │ checksum and length of the whole
 //! ```
 //! A sync flush ends a chunk at the border of a byte without ending the stream, so every decoder reads the whole as if one thread
 //! had written it. Only references from one chunk into the chunk before it are lost, which costs nothing that can be measured.
+//!
+//! The chunks may come while the body is written: a large answer then never lies in memory as it is.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use rayon::prelude::*;
+use xprof_core::answer::Sink;
+
+use super::encode::BodyTag;
 
 /// Large enough that the start of a chunk costs nothing, small enough that all threads have work.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -17,47 +24,103 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Magic number, deflate, no flags, no time, fastest level, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
 
-struct Chunk {
-    packed: Box<[u8]>,
-    crc: Crc,
-}
-
 /// One gzip member with that body, by the threads of the rayon pool on which it is called.
-pub fn encode(body: &[u8]) -> io::Result<Vec<u8>> {
+pub fn encode(body: &[u8]) -> io::Result<Bytes> {
     encode_chunks(body, CHUNK_BYTES)
 }
 
-fn encode_chunks(body: &[u8], chunk_bytes: usize) -> io::Result<Vec<u8>> {
-    // An empty body is one empty chunk: the stream still has to end.
-    let n_chunks = body.len().div_ceil(chunk_bytes).max(1);
-    let chunk = |i: usize| &body[i * chunk_bytes..body.len().min((i + 1) * chunk_bytes)];
-    let deflate = |(deflater, room): &mut (Compress, Vec<u8>), i: usize| {
-        let flush = if i + 1 == n_chunks { FlushCompress::Finish } else { FlushCompress::Sync };
-        let mut crc = Crc::new();
-        crc.update(chunk(i));
-        deflater.reset();
-        room.clear();
-        deflate(deflater, chunk(i), flush, room)?;
-        Ok(Chunk { packed: room.as_slice().into(), crc })
-    };
-    // One deflater for many chunks, because its tables are a quarter of a megabyte, and one place to write to, so that each chunk
-    // takes no more memory than it has bytes.
-    let tools =
-        || (Compress::new(Compression::fast(), false), Vec::with_capacity(chunk_bytes.min(body.len()) / 4 + 64));
-    let chunks: Vec<Chunk> = (0..n_chunks).into_par_iter().map_init(tools, deflate).collect::<io::Result<_>>()?;
+fn encode_chunks(body: &[u8], chunk_bytes: usize) -> io::Result<Bytes> {
+    let chunks: Vec<&[u8]> = body.chunks(chunk_bytes).collect();
+    let mut packer = Packer::new();
+    packer.append(&chunks);
+    packer.finish().map(|packed| packed.body)
+}
 
-    let length: usize = chunks.iter().map(|c| c.packed.len()).sum();
-    let mut out = Vec::with_capacity(HEADER.len() + length + 8);
-    out.extend_from_slice(&HEADER);
-    let mut crc = Crc::new();
-    for chunk in chunks {
-        out.extend_from_slice(&chunk.packed);
-        crc.combine(&chunk.crc);
+/// A body that was compressed while it was written.
+#[derive(Debug)]
+pub struct Packed {
+    /// The gzip member.
+    pub body: Bytes,
+    /// Bytes of what is in it.
+    pub length: usize,
+    /// Tag of what is in it.
+    pub tag: BodyTag,
+}
+
+/// A gzip member in the making.
+#[derive(Debug)]
+struct Packer {
+    out: Vec<u8>,
+    crc: Crc,
+    length: usize,
+    tag: BodyTag,
+    error: Option<io::Error>,
+}
+
+impl Packer {
+    fn new() -> Self {
+        Self { out: HEADER.to_vec(), crc: Crc::new(), length: 0, tag: BodyTag::default(), error: None }
     }
-    out.extend_from_slice(&crc.sum().to_le_bytes());
-    // The format keeps the length modulo 2^32.
-    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    Ok(out)
+
+    /// Compresses chunks, each by one thread.
+    fn append<C: AsRef<[u8]> + Sync>(&mut self, chunks: &[C]) {
+        let deflate = |(deflater, room): &mut (Compress, Vec<u8>), chunk: &C| {
+            let mut crc = Crc::new();
+            crc.update(chunk.as_ref());
+            deflater.reset();
+            room.clear();
+            deflate(deflater, chunk.as_ref(), FlushCompress::Sync, room)?;
+            Ok((Box::<[u8]>::from(room.as_slice()), crc))
+        };
+        // One deflater for many chunks, because its tables are a quarter of a megabyte, and one place to write to, so that each
+        // chunk takes no more memory than it has bytes.
+        let largest = chunks.iter().map(|c| c.as_ref().len()).max().unwrap_or(0);
+        let tools = || (Compress::new(Compression::fast(), false), Vec::with_capacity(largest / 4 + 64));
+        let tag = &mut self.tag;
+        let (packed, ()) = rayon::join(
+            || chunks.par_iter().with_max_len(1).map_init(tools, deflate).collect::<io::Result<Vec<_>>>(),
+            || chunks.iter().for_each(|chunk| tag.add(chunk.as_ref())),
+        );
+        match packed {
+            Ok(packed) => packed.iter().for_each(|(packed, crc)| {
+                self.out.extend_from_slice(packed);
+                self.crc.combine(crc);
+            }),
+            Err(error) => self.error = Some(error),
+        }
+        self.length += chunks.iter().map(|c| c.as_ref().len()).sum::<usize>();
+    }
+
+    fn finish(mut self) -> io::Result<Packed> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let mut end = Vec::with_capacity(64);
+        deflate(&mut Compress::new(Compression::fast(), false), &[], FlushCompress::Finish, &mut end)?;
+        self.out.extend_from_slice(&end);
+        self.out.extend_from_slice(&self.crc.sum().to_le_bytes());
+        // The format keeps the length modulo 2^32.
+        self.out.extend_from_slice(&(self.length as u32).to_le_bytes());
+        Ok(Packed { body: self.out.into(), length: self.length, tag: self.tag })
+    }
+}
+
+/// Compresses a large answer while it is written. Clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct GzipSink(Arc<Mutex<Option<Packer>>>);
+
+impl GzipSink {
+    /// What came in, if anything did.
+    pub fn finish(&self) -> io::Result<Option<Packed>> {
+        let packer = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        packer.map(Packer::finish).transpose()
+    }
+}
+
+impl Sink for GzipSink {
+    fn append(&mut self, buffers: &[Vec<u8>]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Packer::new).append(buffers);
+    }
 }
 
 /// Appends the chunk to `packed`, which grows as it must.

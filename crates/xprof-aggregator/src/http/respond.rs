@@ -59,8 +59,11 @@ pub fn document(request: &HeaderMap, content_type: &'static str, text: String) -
 
 /// A body in the encoding that the client likes best. Compressed only where it pays: a list of ten thousand runs does.
 pub fn packed(request: &HeaderMap, content_type: &'static str, plain: Bytes) -> Response {
-    let encoding =
-        if worth_encoding(&plain) { negotiate(request.get(header::ACCEPT_ENCODING)) } else { Encoding::Identity };
+    let encoding = if worth_encoding(&plain) {
+        negotiate(request.get(header::ACCEPT_ENCODING), false)
+    } else {
+        Encoding::Identity
+    };
     let (encoding, packed) = match encoding.encode(&plain) {
         Ok(packed) => (encoding, packed),
         Err(_) => (Encoding::Identity, plain),

@@ -21,9 +21,6 @@ use crate::error::Result;
 /// What is warmed if the request does not say.
 const USUAL: &str = "overview_page,trace_viewer@";
 
-/// The form in which browsers will ask for the answers.
-const FORM: Encoding = Encoding::PREFERRED[0];
-
 /// `parity:` the checks, their order and their words are the reference's.
 pub async fn serve(state: &Arc<State>, method: &Method, params: &Params, request_id: &str) -> Result<Response> {
     if method != Method::POST {
@@ -59,7 +56,9 @@ async fn warm(state: Arc<State>, params: Params, tools: BTreeSet<String>, reques
         let not_ours = |name: &str| matches!(name, "tag" | "tools" | "host" | "hosts");
         let one: Params = params.iter().filter(|(n, _)| !not_ours(n)).chain([("tag", tool.as_str())]).collect();
         let mut facts = Facts::default();
-        match data::answer(&state, &one, Format::Native, FORM, &request_id, &mut facts).await {
+        // The form in which browsers will ask for it.
+        let browser = |is_large| Encoding::preferred(is_large)[0];
+        match data::answer(&state, &one, Format::Native, &browser, &request_id, &mut facts).await {
             Ok(_) => tracing::info!(request_id, tool, cache = facts.cache, "answer warmed"),
             Err(error) => tracing::warn!(request_id, tool, error = error.chain(), "answer cannot be warmed"),
         }

@@ -5,6 +5,8 @@ pub mod datatable;
 pub mod json;
 pub mod number;
 
+use std::fmt::Debug;
+
 use bytes::Bytes;
 
 use crate::{Error, Result};
@@ -20,27 +22,73 @@ pub enum Format {
     Csv,
 }
 
+/// From this size on an answer is large.
+pub const LARGE_BYTES: usize = 1 << 20;
+
+/// Takes the bytes of a large answer while they are written, so that they need not all be in memory at once.
+pub trait Sink: Debug + Send {
+    /// Takes buffers, one behind the other. Called on a thread of the rayon pool whose other threads may help.
+    fn append(&mut self, buffers: &[Vec<u8>]);
+}
+
 /// The answer while it is being written, and when it is done.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Answer {
     /// MIME type of the body.
     pub content_type: &'static str,
-    /// The answer's bytes.
+    /// The answer's bytes; none if they went to the sink.
     pub body: Bytes,
     format: Format,
     buffer: Vec<u8>,
     csv: Option<String>,
+    sink: Option<Box<dyn Sink>>,
+    is_in_sink: bool,
+}
+
+impl From<Format> for Answer {
+    fn from(format: Format) -> Self {
+        Self::new(format)
+    }
 }
 
 impl Answer {
     /// An empty JSON answer.
     pub fn new(format: Format) -> Self {
-        Self { content_type: "application/json", body: Bytes::new(), format, buffer: Vec::new(), csv: None }
+        Self {
+            content_type: "application/json",
+            body: Bytes::new(),
+            format,
+            buffer: Vec::new(),
+            csv: None,
+            sink: None,
+            is_in_sink: false,
+        }
+    }
+
+    /// The same answer, whose bytes go to a sink if it becomes large.
+    pub fn with_sink(self, sink: Box<dyn Sink>) -> Self {
+        Self { sink: Some(sink), ..self }
     }
 
     /// Where a tool writes the bytes of its native answer.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
+    }
+
+    /// Appends buffers, one behind the other: how a tool writes what may become large.
+    pub fn append(&mut self, buffers: &[Vec<u8>]) {
+        let n_bytes = self.buffer.len() + buffers.iter().map(Vec::len).sum::<usize>();
+        match &mut self.sink {
+            Some(sink) if self.is_in_sink || n_bytes >= LARGE_BYTES => {
+                sink.append(&[std::mem::take(&mut self.buffer)]);
+                sink.append(buffers);
+                self.is_in_sink = true;
+            }
+            _ => {
+                self.buffer.reserve(n_bytes - self.buffer.len());
+                buffers.iter().for_each(|buffer| self.buffer.extend_from_slice(buffer));
+            }
+        }
     }
 
     /// Writes one table; of several, the first is what a CSV export holds.
@@ -61,7 +109,10 @@ impl Answer {
     /// The finished answer.
     pub fn finish(mut self) -> Result<Self> {
         match self.format {
-            Format::Native => self.body = std::mem::take(&mut self.buffer).into(),
+            Format::Native => match &mut self.sink {
+                Some(sink) if self.is_in_sink => sink.append(&[std::mem::take(&mut self.buffer)]),
+                _ => self.body = std::mem::take(&mut self.buffer).into(),
+            },
             Format::Csv => {
                 let csv = self
                     .csv

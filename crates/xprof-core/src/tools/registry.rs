@@ -13,7 +13,7 @@ use super::overview_page::OverviewPage;
 use super::pod_viewer::PodViewer;
 use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
 use super::{HostPart, Params, Tool};
-use crate::answer::{Answer, Format};
+use crate::answer::Answer;
 use crate::artifact::{AnyArtifact, Artifact};
 use crate::prep::Prepared;
 use crate::{Diag, Error, Result};
@@ -31,7 +31,7 @@ pub struct Entry {
     pub artifact_version: u32,
     check: fn(&Params) -> Result<()>,
     map: fn(&Prepared, &Params, &mut Diag) -> Result<AnyArtifact>,
-    finish: fn(Vec<(Arc<str>, AnyArtifact)>, &Params, Format, &mut Diag) -> Result<Answer>,
+    finish: fn(Vec<(Arc<str>, AnyArtifact)>, &Params, Answer, &mut Diag) -> Result<Answer>,
     decode: fn(Bytes) -> Result<AnyArtifact>,
 }
 
@@ -67,7 +67,7 @@ impl Entry {
             artifact_version: T::Artifact::VERSION,
             check: |params| T::options(params).map(drop),
             map: |host, params, diag| T::map(host, &T::options(params)?, diag).map(AnyArtifact::new),
-            finish: |parts, params, format, diag| {
+            finish: |parts, params, mut answer, diag| {
                 let options = T::options(params)?;
                 let parts = parts
                     .into_iter()
@@ -75,7 +75,6 @@ impl Entry {
                     .collect::<Result<Vec<_>>>()?;
                 let whole = T::reduce(parts, &options, diag)?;
                 diag.check()?;
-                let mut answer = Answer::new(format);
                 T::render(&whole, &options, &mut answer)?;
                 answer.finish()
             },
@@ -93,18 +92,19 @@ impl Entry {
         (self.map)(host, &params.only(self.map_params), diag)
     }
 
-    /// Reduce and render: the artifacts of all hosts, in the order of the request, to the answer.
+    /// Reduce and render: the artifacts of all hosts, in the order of the request, to the answer, which is written into
+    /// `out`, an empty answer or its format.
     pub fn finish(
         &self,
         parts: Vec<(Arc<str>, AnyArtifact)>,
         params: &Params,
-        format: Format,
+        out: impl Into<Answer>,
         diag: &mut Diag,
     ) -> Result<Answer> {
         if parts.is_empty() {
             return Err(Error::NotFound("no host was selected".into()));
         }
-        (self.finish)(parts, params, format, diag)
+        (self.finish)(parts, params, out.into(), diag)
     }
 
     /// Reads an artifact that another process encoded.

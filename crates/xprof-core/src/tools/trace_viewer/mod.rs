@@ -77,7 +77,7 @@ impl Tool for StreamingTraceViewer {
             out.content_type = BINARY;
             return render::pb::write(parts, options.full_dma, out.buffer());
         }
-        render::json::write(parts, options.full_dma, out.buffer());
+        render::json::write(parts, options.full_dma, out);
         Ok(())
     }
 }

@@ -4,12 +4,11 @@
 //! that is valid JSON. Where it is not (names and values of counters), ours is.
 //! It must not allocate per event: names are escaped once, numbers are written in place.
 
-mod body;
 mod rows;
 
 use super::text::{write_string, write_u64};
 use super::{Member, Part, details, members, span};
-use crate::answer::number;
+use crate::answer::{Answer, number};
 use crate::tools::trace_viewer::store::frames::frame_order;
 use crate::tools::trace_viewer::window::{RowKind, Value, Window};
 
@@ -19,13 +18,14 @@ const COUNTER_MESSAGE: &str = "Only 10000000 counter events are shown. Zoom in o
 const PS_PER_MS: f64 = 1e9;
 
 /// Appends the whole answer.
-pub fn write(parts: &[Part], full_dma: bool, out: &mut Vec<u8>) {
+pub fn write(parts: &[Part], full_dma: bool, answer: &mut Answer) {
     let members = members(parts);
     let n_events: usize = members.iter().flat_map(|m| m.rows).map(|row| row.events.len()).sum();
     let texts = Texts {
         names: parts.iter().map(|part| EscapedTexts::new(&part.artifact)).collect(),
         frames: Frames::new(parts),
     };
+    let out = answer.buffer();
     head(parts, full_dma, n_events, out);
     texts.frames.write(out);
     out.extend_from_slice(b",\"traceEvents\":[");
@@ -34,7 +34,8 @@ pub fn write(parts: &[Part], full_dma: bool, out: &mut Vec<u8>) {
     same_pid().for_each(|members| writer.process(members));
     // Every row has its process, so rows are never the first in the list.
     let rows: Vec<_> = same_pid().flat_map(rows::in_order).collect();
-    rows::write(&rows, &texts, out);
+    rows::write(&rows, &texts, answer);
+    let out = answer.buffer();
     let counters = rows.iter().filter(|(_, row)| matches!(row.kind, RowKind::Counter(_)));
     let n_counter_events: usize = counters.map(|(_, row)| row.events.len()).sum();
     out.extend_from_slice(b"], \"showCounterMessage\": ");

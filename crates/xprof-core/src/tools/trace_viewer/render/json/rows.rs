@@ -1,7 +1,7 @@
 //! Events as JSON, row by row.
 //!
 //! Takes rows in the order of the answer and the texts they refer to. Rows are cut into parts that are written in parallel,
-//! each into a buffer of its own, and then put together, some at a time.
+//! each into a buffer of its own, and then appended to the answer, some at a time.
 //! It must not allocate per event.
 
 use std::iter::Peekable;
@@ -10,16 +10,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Texts;
-use super::body::Body;
-use crate::answer::number;
+use crate::answer::{Answer, number};
 use crate::prep::flows::Flow;
 use crate::tools::trace_viewer::render::text::{write_i64, write_string, write_u64, write_us};
 use crate::tools::trace_viewer::render::{Member, category_text};
 use crate::tools::trace_viewer::window::{Events, Row, RowKind, Value};
 
-/// How many events are written together, so that what is written stays in the processor's cache until it is copied.
+/// How many events are written together, so that what is written stays in the processor's cache until it is used.
 const PART_EVENTS: usize = 2048;
-/// How many parts per thread are written before they are copied.
+/// How many parts per thread are written before they are appended.
 const PARTS_PER_THREAD: usize = 8;
 /// The largest magnitude up to which every whole number is a double.
 const MAX_EXACT_INTEGER: u64 = 1 << 53;
@@ -36,18 +35,8 @@ pub fn in_order<'a>(members: &'a [Member<'a>]) -> impl Iterator<Item = (&'a Memb
     })
 }
 
-/// How many bytes events take, rather too many: memory that is not written to costs nothing, but a body that has to grow
-/// is copied.
-fn estimate(host: usize, events: &Events, texts: &Texts<'_>) -> usize {
-    const PER_EVENT: usize = 128;
-    const PER_FLOW: usize = 160;
-    const PER_ARG: usize = 48;
-    let names: usize = events.names.iter().map(|&name| texts.names[host].get(name).len()).sum();
-    names + events.len() * PER_EVENT + events.flows.len() * PER_FLOW + events.args.len() * PER_ARG
-}
-
 /// Appends all events, each with a comma before it.
-pub fn write(rows: &[(&Member<'_>, &Row)], texts: &Texts<'_>, out: &mut Vec<u8>) {
+pub fn write(rows: &[(&Member<'_>, &Row)], texts: &Texts<'_>, answer: &mut Answer) {
     let mut parts: Vec<(usize, Range<usize>)> = Vec::new();
     for (i, (_, row)) in rows.iter().enumerate() {
         let n_events = row.events.len();
@@ -65,16 +54,13 @@ pub fn write(rows: &[(&Member<'_>, &Row)], texts: &Texts<'_>, out: &mut Vec<u8>)
             RowKind::Thread(tid) => writer.slices(m, tid, events, range.clone()),
         }
     };
-    let n_bytes = rows.iter().map(|(m, row)| estimate(m.host, &row.events, texts)).sum();
-    let mut body = Body::new(std::mem::take(out), n_bytes);
     let at_once = PARTS_PER_THREAD * rayon::current_num_threads();
     let mut written: Vec<Vec<u8>> = vec![Vec::new(); at_once.min(parts.len())];
     for parts in parts.chunks(at_once) {
         let written = &mut written[..parts.len()];
         written.par_iter_mut().zip(parts).for_each(|(out, part)| write_part(out, part));
-        body.append(written);
+        answer.append(written);
     }
-    *out = body.finish();
 }
 
 /// The flows of the events from `start` on.
