@@ -19,6 +19,8 @@ const TOOLS: &[&str] = &[
     "op_profile",
     "overview_page",
     "pod_viewer",
+    "roofline_model",
+    "smart_suggestion",
     "trace_viewer",
     "trace_viewer@",
 ];

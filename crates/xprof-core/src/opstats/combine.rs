@@ -101,26 +101,39 @@ fn combine_steps(hosts: &[&OpStats]) -> (StepDatabaseResult, OpMetricsDb) {
         .collect();
     let sequences: Vec<&[PerCoreStepInfo]> = members.iter().map(|(_, steps)| *steps).collect();
     let common = intersect(&sequences);
-    let mut all_steps_db = OpMetricsDbCombiner::new();
     let mut step_db = StepDatabaseResult {
         empty_intersect: common.is_contradiction,
-        use_incomplete_step: hosts.iter().any(|h| h.step_db.as_ref().is_some_and(|db| db.use_incomplete_step)),
+        use_incomplete_step: hosts.iter().any(|h| has_incomplete_steps(h)),
         ..StepDatabaseResult::default()
     };
     for i in 0..common.n_steps {
         let parts = members.iter().zip(&common.first_step_idx);
         let parts = parts.filter_map(|((host_idx, steps), first)| Some((*host_idx, steps.get(first + i)?)));
-        step_db.step_sequence.push(combine_step(i as u32, parts, &mut all_steps_db));
+        step_db.step_sequence.push(combine_step(i as u32, parts));
     }
-    (step_db, all_steps_db.finish())
+    let parts = members.iter().zip(&common.first_step_idx);
+    let whole_steps = parts
+        .filter(|((host_idx, _), _)| !has_incomplete_steps(hosts[*host_idx]))
+        .filter_map(|((_, steps), first)| steps.get(*first..*first + common.n_steps));
+    (step_db, ops_of_steps(whole_steps.flatten()))
+}
+
+fn has_incomplete_steps(host: &OpStats) -> bool {
+    host.step_db.as_ref().is_some_and(|db| db.use_incomplete_step)
+}
+
+/// The ops of steps. Where steps disagree on what an op is, the first one of the first host decides.
+fn ops_of_steps<'a>(steps: impl Iterator<Item = &'a PerCoreStepInfo>) -> OpMetricsDb {
+    let mut combiner = OpMetricsDbCombiner::new();
+    let no_ops = OpMetricsDb::default();
+    for step in steps {
+        combiner.merge(step.hlo_metrics_db.as_ref().unwrap_or(&no_ops), NumCores::Add);
+    }
+    combiner.finish()
 }
 
 /// One common step. `parity:` transfers between host and devices are not carried over.
-fn combine_step<'a>(
-    step_num: u32,
-    parts: impl Iterator<Item = (usize, &'a PerCoreStepInfo)>,
-    all_steps_db: &mut OpMetricsDbCombiner,
-) -> PerCoreStepInfo {
+fn combine_step<'a>(step_num: u32, parts: impl Iterator<Item = (usize, &'a PerCoreStepInfo)>) -> PerCoreStepInfo {
     let mut step = PerCoreStepInfo { step_num, ..PerCoreStepInfo::default() };
     let mut step_db = OpMetricsDbCombiner::new();
     let no_ops = OpMetricsDb::default();
@@ -136,9 +149,7 @@ fn combine_step<'a>(
             step.core_id_to_replica_id_map.entry(global_core_id(host_idx, *core)).or_insert(*replica);
         }
         // An absent table is merged like an empty one, for merging leaves a trace of itself.
-        let db = part.hlo_metrics_db.as_ref().unwrap_or(&no_ops);
-        step_db.merge(db, NumCores::Add);
-        all_steps_db.merge(db, NumCores::Add);
+        step_db.merge(part.hlo_metrics_db.as_ref().unwrap_or(&no_ops), NumCores::Add);
     }
     step.hlo_metrics_db = Some(step_db.finish());
     step
@@ -279,6 +290,28 @@ mod tests {
         assert_eq!(counters.matrix_unit_utilization_percent, 22.0 / 3.0);
         let steps = whole.step_db.unwrap_or_default().step_sequence;
         assert!(steps.iter().zip(0..).all(|(s, i)| s.step_num == i && s.step_info_per_core[&3].step_num == i));
+    }
+
+    #[test]
+    fn the_first_host_describes_the_ops_of_whole_steps() {
+        use xprof_proto::tensorflow::profiler::OpMetrics;
+        let category_of = |a: [&str; 2], b: [&str; 2], is_first_incomplete| {
+            let mut hosts = [a, b].map(|categories| {
+                let mut host = host("A", "TPU v5", &[0, 1000], 0.0);
+                let steps = host.step_db.iter_mut().flat_map(|db| &mut db.step_sequence);
+                for (step, category) in steps.zip(categories) {
+                    let op = OpMetrics { name: "x".into(), category: category.into(), ..OpMetrics::default() };
+                    step.hlo_metrics_db = Some(OpMetricsDb { metrics_db: vec![op], ..OpMetricsDb::default() });
+                }
+                host
+            });
+            hosts[0].step_db.get_or_insert_default().use_incomplete_step = is_first_incomplete;
+            let whole = combine(&hosts.iter().collect::<Vec<_>>());
+            whole.hlo_metrics_db_complete_steps_only.map(|db| db.metrics_db[0].category.clone())
+        };
+        assert_eq!(category_of(["", "late"], ["early", ""], false).as_deref(), Some("late"));
+        assert_eq!(category_of(["", ""], ["early", "x"], false).as_deref(), Some("early"));
+        assert_eq!(category_of(["", "late"], ["early", ""], true).as_deref(), Some("early"));
     }
 
     #[test]

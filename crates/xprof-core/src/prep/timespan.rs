@@ -1,5 +1,7 @@
 //! Spans of time in picoseconds.
 
+use crate::xspace::{Event, StatKind, StatValue};
+
 /// A begin and a duration. The empty span is the one with both zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Timespan {
@@ -65,6 +67,15 @@ impl Timespan {
     /// Sort key: begin ascending, then duration descending.
     pub fn order(self) -> (u64, std::cmp::Reverse<u64>) {
         (self.begin_ps, std::cmp::Reverse(self.duration_ps))
+    }
+}
+
+/// The span of an event by the device's clock, where that is known.
+pub fn device_span(event: &Event<'_>) -> Timespan {
+    let stat = |kind| event.stat(kind).map(StatValue::int_or_uint);
+    match (stat(StatKind::DeviceOffsetPs), stat(StatKind::DeviceDurationPs)) {
+        (Some(offset_ps), Some(duration_ps)) => Timespan::new(offset_ps, duration_ps),
+        _ => Timespan::new(event.begin_ps(), event.duration_ps()),
     }
 }
 

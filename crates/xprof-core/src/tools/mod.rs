@@ -3,6 +3,7 @@
 //! One tool is one module with four parts, always in this order: options, map, reduce, render.
 //! A new tool is one file here and one line in [`registry`].
 
+pub mod event_time_fraction_analyzer;
 pub mod framework_op_stats;
 pub mod hlo_stats;
 pub mod input_pipeline;
@@ -13,7 +14,9 @@ pub mod overview_page;
 mod params;
 pub mod pod_viewer;
 pub mod registry;
+pub mod roofline_model;
 mod run_facts;
+pub mod smart_suggestion;
 pub mod trace_viewer;
 
 pub use params::Params;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::event_time_fraction_analyzer::EventTimeFractionAnalyzer;
 use super::framework_op_stats::FrameworkOpStats;
 use super::hlo_stats::HloStats;
 use super::input_pipeline_analyzer::InputPipelineAnalyzer;
@@ -11,6 +12,8 @@ use super::kernel_stats::KernelStats;
 use super::op_profile::OpProfile;
 use super::overview_page::OverviewPage;
 use super::pod_viewer::PodViewer;
+use super::roofline_model::RooflineModel;
+use super::smart_suggestion::SmartSuggestionTool;
 use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
 use super::{HostPart, Params, Tool};
 use crate::answer::Answer;
@@ -115,6 +118,7 @@ impl Entry {
 
 /// All tools, sorted by name.
 pub static TOOLS: &[Entry] = &[
+    Entry::of::<EventTimeFractionAnalyzer>(),
     Entry::of::<FrameworkOpStats>(),
     Entry::of::<HloStats>(),
     Entry::of::<InputPipelineAnalyzer>(),
@@ -122,6 +126,8 @@ pub static TOOLS: &[Entry] = &[
     Entry::of::<OpProfile>(),
     Entry::of::<OverviewPage>(),
     Entry::of::<PodViewer>(),
+    Entry::of::<RooflineModel>(),
+    Entry::of::<SmartSuggestionTool>(),
     Entry::of::<StreamingTraceViewer>(),
     Entry::of::<TraceViewer>(),
 ];

@@ -10,7 +10,7 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use xprof_proto::tensorflow::profiler::OpStats;
+use xprof_proto::tensorflow::profiler::{EventTimeFractionAnalyzerResults, OpStats};
 use xprof_proto::xprof::worker::v1::map_reply::Part;
 use xprof_proto::xprof::worker::v1::worker_client::WorkerClient;
 use xprof_proto::xprof::worker::v1::{HostStats, MapRequest, StatusRequest};
@@ -51,6 +51,16 @@ async fn legacy_writes_one_file_for_the_whole_family() {
     std::fs::File::options().append(true).open(&trace).unwrap().set_modified(later).unwrap();
     cluster.legacy(&trace, "hlo_stats").await.unwrap();
     assert_eq!(Some(std::fs::read(&stored).unwrap()), first);
+}
+
+#[tokio::test]
+async fn legacy_answers_shares_of_steps_inline() {
+    let cluster = Cluster::start(&[]).await;
+    let (output, _) = cluster.legacy(&cluster.trace("h0"), "event_time_fraction_analyzer").await.unwrap();
+    let shares = EventTimeFractionAnalyzerResults::decode(output.as_bytes()).unwrap();
+    assert_eq!(shares.results.keys().collect::<Vec<_>>(), [""]);
+    // A host without steps is there all the same.
+    assert_eq!(shares.results[""].host_event_time_fractions["h0"].event_time_fractions, [0.0; 0]);
 }
 
 #[tokio::test]

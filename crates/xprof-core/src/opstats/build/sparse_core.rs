@@ -15,8 +15,9 @@ use super::tpu_facts::PlaneFacts;
 use super::tpu_ops::op_row;
 use crate::opstats::merge::{NumCores, OpMetricsDbCombiner};
 use crate::prep::Timespan;
+use crate::prep::timespan::device_span;
 use crate::xspace::schema::line_names;
-use crate::xspace::{Event, Line, StatKind, StatValue};
+use crate::xspace::{Line, StatKind};
 
 /// Ids of the core and of the hand-over.
 type OffloadId = (u64, u64);
@@ -140,13 +141,4 @@ fn finish(facts: &PlaneFacts<'_>, ops: &StepOps, total_ps: u64, modules: &TraceM
         }
     }
     db
-}
-
-/// The span of an event by the device's clock, where that is known.
-pub fn device_span(event: &Event<'_>) -> Timespan {
-    let stat = |kind| event.stat(kind).map(StatValue::int_or_uint);
-    match (stat(StatKind::DeviceOffsetPs), stat(StatKind::DeviceDurationPs)) {
-        (Some(offset_ps), Some(duration_ps)) => Timespan::new(offset_ps, duration_ps),
-        _ => Timespan::new(event.begin_ps(), event.duration_ps()),
-    }
 }

@@ -9,12 +9,12 @@ use xprof_proto::tensorflow::profiler::{
 };
 
 use super::op_table::{NumCores, OpId, OpRow, OpTable, OpText, OpTotals, TableMerger, idle_last, to_message};
-use super::sparse_core::device_span;
 use super::step_breakdown::step_result;
 use super::step_ops::StepOps;
 use super::tpu::WalkedPlane;
 use super::tpu_ops::op_row;
 use crate::prep::Timespan;
+use crate::prep::timespan::device_span;
 use crate::xspace::schema::line_names;
 
 /// SparseCores are numbered from here on, so that they are told from TensorCores.

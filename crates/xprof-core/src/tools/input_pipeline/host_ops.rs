@@ -83,10 +83,11 @@ pub fn input_time(host: &OpMetricsDb, fallback_ratio: f64) -> InputTime {
     if ops.is_empty() {
         return InputTime::default();
     }
-    let sum_ps = |filter: &dyn Fn(&InputOp) -> bool| {
-        ops.iter().filter(|op| filter(op)).fold(0_u64, |sum, op| sum.wrapping_add(op.self_time_ps))
+    // Each op is converted before it is added, as its share of a microsecond may count in the last digit.
+    let sum_us = |class| {
+        let of_class = ops.iter().filter(|op| op.class == class);
+        of_class.fold(0.0, |sum, op| sum + ps_to_us(op.self_time_ps))
     };
-    let sum_us = |class| ps_to_us(sum_ps(&|op| op.class == class));
     let enqueue = sum_us(InputClass::Enqueue);
     let [demanded, advanced, preprocessing] =
         [InputClass::DemandedFileRead, InputClass::AdvancedFileRead, InputClass::Preprocessing].map(sum_us);
@@ -105,7 +106,7 @@ pub fn input_time(host: &OpMetricsDb, fallback_ratio: f64) -> InputTime {
     let share = |part: f64| safe_div(non_enqueue * part, classified);
     let (demanded, advanced, preprocessing) = (share(demanded), share(advanced), share(preprocessing));
     InputTime {
-        total_self_time_ps: sum_ps(&|_| true),
+        total_self_time_ps: ops.iter().fold(0, |sum, op| sum.wrapping_add(op.self_time_ps)),
         enqueue_us: enqueue,
         demanded_file_read_us: demanded,
         advanced_file_read_us: advanced,
@@ -198,5 +199,12 @@ mod tests {
         };
         check(&ops, &measured, 0.5, &classes, [10.0, 20.0, 30.0, 40.0, 0.0]);
         check(&ops[5..], &OpMetricsDb::default(), 0.5, &[], [0.0; 5]);
+    }
+
+    #[test]
+    fn adds_microseconds() {
+        let op = OpMetrics { category: "Enqueue".into(), self_time_ps: 100_000, ..OpMetrics::default() };
+        let host = OpMetricsDb { metrics_db: vec![op; 3], ..OpMetricsDb::default() };
+        assert_eq!(input_time(&host, 0.0).enqueue_us, 0.300_000_000_000_000_04);
     }
 }

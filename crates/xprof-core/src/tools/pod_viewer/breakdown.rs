@@ -9,6 +9,9 @@ use xprof_proto::tensorflow::profiler::{GenericStepBreakdown, StepInfoResult};
 use crate::opstats::framework_ops::IDLE;
 use crate::tools::input_pipeline::generic_steps::event_type as e;
 
+/// SparseCoreV0's infeeds as a whole. Some programs tell their parts instead: the wait and the transformation.
+const SPARSE_CORE_INFEED: &str = "sparsecorev0 infeed";
+
 /// A kind of activity: its number is its key in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
@@ -70,13 +73,15 @@ impl Activity {
 
     /// The kind that a category of ops counts as; `None` for idle time.
     /// `parity:` collectives other than all-reduce and all-to-all count as computing.
-    fn of_category(category: &str) -> Option<Self> {
+    /// So do the parts of SparseCoreV0's infeeds where their whole is told too.
+    fn of_category(category: &str, has_whole_infeed: bool) -> Option<Self> {
         Some(match category {
             IDLE => return None,
+            "sparsecorev0 infeed wait" | "sparsecorev0 infeed transform" if has_whole_infeed => Self::DeviceCompute,
             "infeed"
             | "host recv"
             | "host recv-done"
-            | "sparsecorev0 infeed"
+            | SPARSE_CORE_INFEED
             | "sparsecorev0 infeed wait"
             | "sparsecorev0 infeed transform" => Self::Input,
             "outfeed" | "host send" | "host send-done" | "sparsecorev0 outfeed" => Self::Output,
@@ -98,8 +103,9 @@ impl Breakdown {
         let message = info.step_breakdown.as_ref().and_then(|any| any.to_msg::<GenericStepBreakdown>().ok());
         let Some(generic) = message else { return breakdown };
         if generic.type_ps.is_empty() {
+            let has_whole_infeed = generic.category_ps.get(SPARSE_CORE_INFEED).is_some_and(|ps| *ps > 0);
             for (category, ps) in &generic.category_ps {
-                breakdown.add(Activity::of_category(category), *ps);
+                breakdown.add(Activity::of_category(category, has_whole_infeed), *ps);
             }
             let known_ps = breakdown.0.iter().fold(0, |sum: u64, ps| sum.saturating_add(*ps));
             breakdown.add(Some(Activity::AllOthers), info.duration_ps.saturating_sub(known_ps));
@@ -194,6 +200,15 @@ mod tests {
         check(generic(&[], &categories), 1000, [3, 12, 16, 0, 0, 96, 384, 0, 489], "All others");
         check(generic(&[], &categories), 100, [3, 12, 16, 0, 0, 96, 384, 0, 0], "Output");
         check(generic(&[], &[]), 7, [0, 0, 0, 0, 0, 0, 0, 0, 7], "All others");
+    }
+
+    #[test]
+    fn counts_sparse_core_infeeds_once() {
+        let parts = [("sparsecorev0 infeed wait", 1), ("sparsecorev0 infeed transform", 2)];
+        check(generic(&[], &parts), 3, [0, 0, 0, 0, 0, 3, 0, 0, 0], "Input");
+        let with_whole = |ps| generic(&[], &[parts[0], parts[1], ("sparsecorev0 infeed", ps)]);
+        check(with_whole(0), 3, [0, 0, 0, 0, 0, 3, 0, 0, 0], "Input");
+        check(with_whole(4), 7, [3, 0, 0, 0, 0, 4, 0, 0, 0], "Input");
     }
 
     #[test]
