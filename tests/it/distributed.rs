@@ -1,7 +1,7 @@
 //! Distributed answers equal local ones, byte for byte, and a dying worker costs nobody an answer.
 
 use xprof_core::fixture::{TpuSession, generate_host};
-use xprof_tests::{Cluster, LogDir};
+use xprof_tests::{Cluster, LogDir, OP_STATS_TOOLS};
 
 const HOSTS: &str = "tpu-host-0,tpu-host-1,tpu-host-2";
 
@@ -93,14 +93,38 @@ fn all_hosts_are_those_of_the_directory_in_its_order() {
 
 #[test]
 fn the_answer_for_a_host_does_not_depend_on_what_was_asked_before() {
-    let logdir = logdir();
-    let (one, other) = (Cluster::start(logdir.path(), 2), Cluster::start(logdir.path(), 2));
-    let of = |host: &str| format!("/data?run=pod&tag=overview_page&host={host}");
-    let first = one.get(&of("tpu-host-2"));
-    for host in ["ALL_HOSTS", "tpu-host-0", "tpu-host-1"] {
-        other.get(&of(host));
+    const HOST: &str = "uneven-1";
+    let logdir = LogDir::new();
+    // Hosts with other steps, ops, cores and times, so that the answer for one can be taken for that of no other.
+    for n in 0..3 {
+        let session =
+            TpuSession { n_cores: n + 1, n_steps: 7 + n, n_ops_per_step: 20 + 5 * n, seed: n as u64, n_hosts: 1 };
+        let trace = generate_host(&session, 0);
+        logdir.trace("pod", &format!("uneven-{n}"), &trace);
+        if n == 1 {
+            logdir.trace("alone", HOST, &trace);
+        }
     }
-    assert!(other.get(&of("tpu-host-2")).body == first.body);
+    for n_workers in [0, 2] {
+        // One that was never asked for anything else, one that begins with the host, and one that begins with all hosts.
+        let [fresh, host_first, all_first] = [(); 3].map(|()| Cluster::start(logdir.path(), n_workers));
+        for tool in OP_STATS_TOOLS {
+            let get = |cluster: &Cluster, run: &str, host: &str| {
+                let reply = cluster.get(&format!("/data?run={run}&tag={tool}&host={host}"));
+                assert_eq!(reply.status, 200, "{tool} {host}: {}", reply.text());
+                reply.body
+            };
+            let alone = get(&fresh, "alone", HOST);
+            let own = get(&host_first, "pod", HOST);
+            assert!(own == alone, "{tool}: a host of a session is answered as if it were the only one");
+            let all = get(&host_first, "pod", "ALL_HOSTS");
+            assert!(get(&host_first, "pod", HOST) == own, "{tool}: the host, all, the host");
+            assert!(get(&all_first, "pod", "ALL_HOSTS") == all, "{tool}: all, before and after the host");
+            assert!(get(&all_first, "pod", HOST) == own, "{tool}: all, the host");
+            // TPU sessions have no kernels: two tables without rows are equal.
+            assert_eq!(all == own, *tool == "kernel_stats", "{tool}: all hosts are not one");
+        }
+    }
 }
 
 #[test]

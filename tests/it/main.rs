@@ -8,3 +8,4 @@ mod distributed;
 mod grpc;
 mod interop;
 mod load;
+mod partial;

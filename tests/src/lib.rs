@@ -7,3 +7,14 @@ mod logdir;
 
 pub use cluster::{Cluster, Process, Reply, free_port, program};
 pub use logdir::{LogDir, shared};
+
+/// Every tool that is made of op statistics, for tests that ask all of them.
+pub const OP_STATS_TOOLS: &[&str] = &[
+    "framework_op_stats",
+    "hlo_stats",
+    "input_pipeline_analyzer",
+    "kernel_stats",
+    "op_profile",
+    "overview_page",
+    "pod_viewer",
+];

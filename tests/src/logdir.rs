@@ -53,11 +53,17 @@ impl LogDir {
     /// Adds the runs of a log directory of the corpus.
     pub fn copy_runs(&self, logdir: &Path) -> &Self {
         for run in std::fs::read_dir(logdir.join("plugins/profile")).expect("the corpus").flatten() {
-            let target = self.run(&run.file_name().to_string_lossy());
-            for file in std::fs::read_dir(run.path()).expect("a run").flatten() {
-                let bytes = std::fs::read(file.path()).expect("a trace");
-                std::fs::write(target.join(file.file_name()), bytes).expect("a copy");
-            }
+            self.copy_run(&run.path(), &run.file_name().to_string_lossy());
+        }
+        self
+    }
+
+    /// Adds a run under a name.
+    pub fn copy_run(&self, source: &Path, name: &str) -> &Self {
+        let target = self.run(name);
+        for file in std::fs::read_dir(source).expect("a run").flatten() {
+            let bytes = std::fs::read(file.path()).expect("a trace");
+            std::fs::write(target.join(file.file_name()), bytes).expect("a copy");
         }
         self
     }

@@ -22,6 +22,7 @@ use xprof_service::storage::TraceIdentity;
 use crate::error::{Error, Result};
 use crate::http::encode::{Encoding, etag, worth_encoding};
 use crate::http::gzip::Packed;
+use crate::http::partial::Failed;
 
 /// Everything on which an answer depends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,6 +33,8 @@ pub struct AnswerKey {
     pub format: Format,
     /// The traces in the order of the request.
     pub traces: Arc<[TraceIdentity]>,
+    /// The hosts of the request that have no trace: the answer's headers name them.
+    pub missing: Arc<[Arc<str>]>,
     /// The parameters that a tool may look at.
     pub params: Params,
 }
@@ -50,10 +53,8 @@ pub struct CachedAnswer {
     pub problems: Option<HeaderValue>,
     /// The hosts that the answer covers, in the order in which they were merged.
     pub hosts: Option<HeaderValue>,
-    /// The hosts that the answer does not cover.
-    pub failed_hosts: Option<HeaderValue>,
-    /// Why it does not cover them.
-    pub reason: Option<HeaderValue>,
+    /// The hosts that the answer does not cover, and why.
+    pub failed: Failed,
     length: usize,
     is_packable: bool,
     plain: Mutex<Option<Bytes>>,
@@ -92,8 +93,7 @@ impl CachedAnswer {
             etag,
             problems: None,
             hosts: None,
-            failed_hosts: None,
-            reason: None,
+            failed: Failed::default(),
             length: 0,
             is_packable: false,
             plain: Mutex::new(None),
@@ -160,7 +160,7 @@ impl CachedAnswer {
     fn weight(&self) -> u32 {
         let packed: usize = self.packed.iter().filter_map(|p| p.get().map(Bytes::len)).sum();
         let plain = self.lock().as_ref().map_or(0, Bytes::len);
-        let bytes = if self.is_large() { plain + packed } else { self.length / 2 * 3 };
+        let bytes = if self.is_large() { plain + packed } else { self.length / 2 * 3 } + self.failed.weight();
         u32::try_from(bytes + 1024).unwrap_or(u32::MAX)
     }
 }
@@ -222,7 +222,8 @@ mod tests {
     use crate::http::gzip::GzipSink;
 
     fn key() -> AnswerKey {
-        AnswerKey { tool: "t", format: Format::Native, traces: Arc::new([]), params: Params::new() }
+        let (traces, missing) = (Arc::new([]), Arc::new([]));
+        AnswerKey { tool: "t", format: Format::Native, traces, missing, params: Params::new() }
     }
 
     #[tokio::test]

@@ -105,7 +105,8 @@ const REQUEST_KEYS: &[Key] = &[
         kind: Kind::Duration,
         default: "10m",
         value: "TIME",
-        help: "A request that takes longer is answered with 504 and its work is stopped.",
+        help: "A request that takes longer is answered with 504 and its work is stopped. Of several hosts, one that is not \
+               done shortly before is left out and named in the answer's headers.",
         ..Key::BLANK
     },
     Key {

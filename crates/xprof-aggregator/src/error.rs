@@ -2,6 +2,7 @@
 //!
 //! Which status a client sees is decided in [`crate::http::respond`] and nowhere else.
 
+use std::fmt;
 use std::sync::Arc;
 
 use xprof_core::Retry;
@@ -68,9 +69,48 @@ pub enum Error {
     /// The request took longer than it may.
     #[error("the request took longer than {0}")]
     TimedOut(String),
+    /// Some of the hosts failed, and the request wants all or nothing.
+    #[error("{}", incomplete_text(*n_hosts, failed))]
+    Incomplete {
+        /// How many hosts were asked for.
+        n_hosts: usize,
+        /// Those that failed.
+        failed: Arc<[FailedHost]>,
+        /// Whether they would fail again.
+        lasts: bool,
+    },
     /// A bug.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// A host for which there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedHost {
+    /// The host's name.
+    pub host: Arc<str>,
+    /// Why.
+    pub cause: String,
+}
+
+impl fmt::Display for FailedHost {
+    /// `host: cause`, or the cause alone where it names the host's trace.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.cause.contains(&format!("{}.xplane.", self.host)) {
+            write!(f, "{}: ", self.host)?;
+        }
+        f.write_str(&self.cause)
+    }
+}
+
+/// One line for the request, then one for each host that failed.
+fn incomplete_text(n_hosts: usize, failed: &[FailedHost]) -> String {
+    let mut text = format!("strict=true, and {} of {n_hosts} hosts failed", failed.len());
+    for host in failed {
+        text.push('\n');
+        text.push_str(&host.to_string());
+    }
+    text
 }
 
 /// The core names the file where the file is at fault, and most other errors are about the request.
@@ -117,6 +157,7 @@ impl Error {
             Self::Changed(_) => "trace_changed",
             Self::Overloaded(_) => "overloaded",
             Self::TimedOut(_) => "timed_out",
+            Self::Incomplete { .. } => "incomplete",
             Self::Internal(_) => "internal",
         }
     }
@@ -125,20 +166,36 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Core { source, .. } => source.retry(),
-            Self::NoWorker { .. } | Self::Overloaded(_) | Self::TimedOut(_) | Self::Changed(_) => Retry::Later,
+            Self::NoWorker { .. }
+            | Self::Overloaded(_)
+            | Self::TimedOut(_)
+            | Self::Changed(_)
+            | Self::Incomplete { lasts: false, .. } => Retry::Later,
             _ => Retry::No,
         }
     }
 
-    /// Whether the failure is that of one trace, so that the other hosts of the session can still be answered for.
+    /// Whether the failure is that of one trace, damaged, gone or late, so that the other hosts of the session can still be
+    /// answered for.
     pub fn spares_other_hosts(&self) -> bool {
         match self {
-            Self::Unreadable { .. } => true,
+            Self::Unreadable { .. } | Self::NotFound(_) | Self::TimedOut(_) => true,
             Self::Core { source, .. } => {
                 matches!(source, xprof_core::Error::Malformed { .. } | xprof_core::Error::TooLarge { .. })
             }
-            Self::Job { fault, .. } => *fault == Fault::Trace,
+            Self::Job { fault, .. } => matches!(fault, Fault::Trace | Fault::Absent),
             _ => false,
+        }
+    }
+
+    /// Of a failure that [spares other hosts](Self::spares_other_hosts): whether the same version of the trace would fail again,
+    /// so that the answer without it may be kept.
+    pub fn lasts(&self) -> bool {
+        match self {
+            // The file was listed a moment ago: whoever did not find it may look at an old state of a shared file system.
+            Self::Unreadable { .. } | Self::NotFound(_) | Self::TimedOut(_) => false,
+            Self::Job { fault, .. } => *fault != Fault::Absent,
+            _ => true,
         }
     }
 
@@ -180,6 +237,33 @@ mod tests {
         let io = std::io::Error::other("disk on fire");
         let e = Error::Unreadable { path: "/x".into(), source: Arc::new(io) };
         assert_eq!(e.chain(), "/x cannot be read: disk on fire");
-        assert!(e.spares_other_hosts());
+        assert!(e.spares_other_hosts() && !e.lasts());
+    }
+
+    #[test]
+    fn tells_whom_a_failure_spares_and_whether_it_lasts() {
+        let job = |fault| Error::Job { file: "f".into(), code: "c", message: "m".into(), fault };
+        for (error, spares, lasts) in [
+            (Error::core("f", xprof_core::Error::TooLarge { what: "w".into(), limit: "1".into() }), true, true),
+            (Error::core("f", xprof_core::Error::invalid("p", "v", "a")), false, true),
+            (job(Fault::Trace), true, true),
+            (job(Fault::Absent), true, false),
+            (job(Fault::Server), false, true),
+            (Error::NotFound("gone".into()), true, false),
+            (Error::TimedOut("1s".into()), true, false),
+        ] {
+            assert_eq!(error.spares_other_hosts(), spares, "{error:?}");
+            assert!(!spares || error.lasts() == lasts, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn names_each_failed_host_once() {
+        let failed = |host: &str, cause: &str| FailedHost { host: host.into(), cause: cause.into() };
+        let failed =
+            [failed("b", "b.xplane.pb is not a readable trace"), failed("c", "the request took longer than 1s")];
+        let error = Error::Incomplete { n_hosts: 3, failed: failed.into(), lasts: true };
+        let text = "strict=true, and 2 of 3 hosts failed\nb.xplane.pb is not a readable trace\nc: the request took longer than 1s";
+        assert_eq!(error.chain(), text);
     }
 }

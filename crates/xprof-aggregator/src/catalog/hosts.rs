@@ -8,7 +8,7 @@ use xprof_core::session::{ALL_HOSTS, XPLANE_SUFFIX, host_of_file};
 use xprof_core::tools::Params;
 use xprof_core::tools::registry::Hosts;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FailedHost, Result};
 
 /// The ending of a trace in record form. Such a file makes a host, but it cannot be read yet.
 const RIEGELI_SUFFIX: &str = ".xplane.riegeli";
@@ -94,28 +94,51 @@ pub fn offered(files: &HostFiles, rule: Hosts) -> Vec<String> {
     names
 }
 
-/// Which hosts a `/data` request asks for, in the order in which it wants them: its own, or that of the directory.
-pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Vec<HostFile>> {
+/// What a `/data` request asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selected {
+    /// Its hosts in the order in which it wants them: its own, or that of the directory.
+    pub files: Vec<HostFile>,
+    /// Hosts that it names and that have no trace.
+    pub missing: Vec<FailedHost>,
+}
+
+impl From<Vec<HostFile>> for Selected {
+    fn from(files: Vec<HostFile>) -> Self {
+        Self { files, missing: Vec::new() }
+    }
+}
+
+/// Which hosts a `/data` request asks for. A list is good while one of its hosts has a trace.
+pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Selected> {
     if files.is_empty() {
         return Err(Error::NotFound(format!("No xplane file found for run: {run}, tool: {tool}")));
     }
-    let known = |host: &str| {
-        files
-            .get(host)
-            .cloned()
-            .ok_or_else(|| Error::NotFound(format!("No xplane file found for host: {host} in run: {run}")))
-    };
+    let unknown = |host: &str| format!("No xplane file found for host: {host} in run: {run}");
+    let known = |host: &str| files.get(host).cloned().ok_or_else(|| Error::NotFound(unknown(host)));
     // An empty value is as good as none.
     let host = params.non_empty("host").filter(|host| *host != ALL_HOSTS);
     let wants_all = params.get("host") == Some(ALL_HOSTS);
     match (params.non_empty("hosts"), host) {
         // `parity:` a host may be named twice, and `ALL_HOSTS` is no host here.
-        (Some(list), _) if matches!(tool, "trace_viewer" | "trace_viewer@") => list.split(',').map(known).collect(),
-        (_, Some(host)) => Ok(vec![known(host)?]),
+        (Some(list), _) if matches!(tool, "trace_viewer" | "trace_viewer@") => {
+            let mut selected = Selected::default();
+            for host in list.split(',') {
+                match files.get(host) {
+                    Some(file) => selected.files.push(file.clone()),
+                    None => selected.missing.push(FailedHost { host: host.into(), cause: unknown(host) }),
+                }
+            }
+            match selected.missing.first() {
+                Some(first) if selected.files.is_empty() => Err(Error::NotFound(first.cause.clone())),
+                _ => Ok(selected),
+            }
+        }
+        (_, Some(host)) => Ok(vec![known(host)?].into()),
         (Some(_), None) if !wants_all => {
             Err(Error::NotFound(format!("Host must be specified for tool {tool} in run {run}")))
         }
-        (_, None) => Ok(files.iter().cloned().collect()),
+        (_, None) => Ok(files.iter().cloned().collect::<Vec<_>>().into()),
     }
 }
 
@@ -172,7 +195,11 @@ mod tests {
         let two = files(&["b", "a"]);
         let ask = |tool: &str, query: &[(&str, &str)]| {
             let chosen = select(&two, "r", tool, &query.iter().copied().collect());
-            chosen.map(|files| files.iter().map(|f| f.host.to_string()).collect()).map_err(|e| e.to_string())
+            let named = |s: Selected| {
+                let files = s.files.iter().map(|f| f.host.to_string());
+                files.chain(s.missing.iter().map(|m| format!("no {}", m.host))).collect()
+            };
+            chosen.map(named).map_err(|e| e.to_string())
         };
         // As the directory lists them, unless the request has an order of its own.
         let both = || Ok(vec!["b".to_owned(), "a".to_owned()]);
@@ -187,6 +214,7 @@ mod tests {
             ("trace_viewer@", &[("hosts", "a,b")], Ok(vec!["a".into(), "b".into()])),
             ("trace_viewer@", &[("hosts", "b,a,b")], Ok(vec!["b".into(), "a".into(), "b".into()])),
             ("trace_viewer@", &[("hosts", "b"), ("host", "a")], Ok(vec!["b".into()])),
+            ("trace_viewer@", &[("hosts", "x,b,,a")], Ok(["b", "a", "no x", "no "].map(String::from).into())),
             ("trace_viewer", &[("hosts", "x")], Err("No xplane file found for host: x in run: r".into())),
             (
                 "trace_viewer@",

@@ -18,7 +18,7 @@ use xprof_core::tools::Params;
 use xprof_service::engine::Engine;
 use xprof_service::storage::{DirEntry, EntryKind, StorageError, TraceIdentity};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FailedHost, Result};
 use crate::fanout::Trace;
 use crate::fanout::local::storage_error;
 use facts::Facts;
@@ -67,11 +67,21 @@ impl Session {
         &self.seen.directory.files
     }
 
-    /// The traces of these hosts of the session as they are now.
-    pub async fn traces(&self, chosen: Vec<HostFile>) -> Result<Vec<Trace>> {
-        let gone = |file: &HostFile| Error::NotFound(format!("{} does not exist any more", file.file));
-        let found = self.look(&chosen).await?;
-        found.into_iter().zip(&chosen).map(|(trace, file)| trace.ok_or_else(|| gone(file))).collect()
+    /// The traces of these hosts of the session as they are now, and the hosts that have none any more, if others have.
+    pub async fn traces(&self, chosen: &[HostFile]) -> Result<(Vec<Trace>, Vec<FailedHost>)> {
+        let (mut traces, mut gone) = (Vec::with_capacity(chosen.len()), Vec::new());
+        for (found, HostFile { host, file }) in self.look(chosen).await?.into_iter().zip(chosen) {
+            match found {
+                Some(trace) => traces.push(trace),
+                None => {
+                    gone.push(FailedHost { host: Arc::clone(host), cause: format!("{file} does not exist any more") });
+                }
+            }
+        }
+        match gone.first() {
+            Some(first) if traces.is_empty() => Err(Error::NotFound(first.cause.clone())),
+            _ => Ok((traces, gone)),
+        }
     }
 
     async fn look(&self, chosen: &[HostFile]) -> Result<Vec<Option<Trace>>> {

@@ -126,7 +126,7 @@ impl Fanout {
             diag.count(ProblemKind::HostFailed, || trace.file_name());
             failed_hosts.push(Arc::clone(&trace.host));
             causes.push(cause);
-            lasting &= !matches!(error, Error::Unreadable { .. });
+            lasting &= error.lasts();
         }
         self.failed_hosts.add(failed_hosts.len() as u64);
 

@@ -3,7 +3,6 @@
 //! Takes query parameters, gives the answer with its remarks in headers. Which hosts are chosen is the catalog's business,
 //! how the work is done that of [`crate::fanout`].
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,22 +16,20 @@ use xprof_core::tools::{Params, registry};
 
 use super::encode::{Encoding, negotiate};
 use super::gzip::GzipSink;
+use super::partial::{self, Failed};
 use super::respond::{self, Facts, REASON, Response};
 use crate::answer_cache::{AnswerKey, CachedAnswer};
 use crate::app::State;
-use crate::catalog::hosts::{HostFile, select};
-use crate::error::{Error, Result};
+use crate::catalog::hosts::{HostFile, Selected, select};
+use crate::error::{Error, FailedHost, Result};
 use crate::fanout::{Outcome, Request, Trace, on_pool};
 
 static PROBLEMS: HeaderName = HeaderName::from_static("x-xprof-problems");
 static HOSTS: HeaderName = HeaderName::from_static("x-xprof-hosts");
-static FAILED_HOSTS: HeaderName = HeaderName::from_static("x-xprof-failed-hosts");
 
-/// A list in a header ends here: proxies bound the headers of an answer, usually at 4 or 8 kB together.
-const MAX_LIST_BYTES: usize = 900;
-
-/// Parameters that choose traces, or that the reference accepts and ignores: no answer depends on them otherwise.
-const NOT_FOR_TOOLS: [&str; 10] = [
+/// Parameters that choose traces or refuse answers, or that the reference accepts and ignores: no answer depends on them
+/// otherwise.
+const NOT_FOR_TOOLS: [&str; 11] = [
     "run",
     "tag",
     "host",
@@ -43,6 +40,7 @@ const NOT_FOR_TOOLS: [&str; 10] = [
     "tqx",
     "graph_type",
     "base_session_id",
+    partial::STRICT,
 ];
 
 /// `parity:` the page of a graph loads its renderer from outside, and runs scripts of its own.
@@ -94,15 +92,23 @@ pub(super) async fn answer(
     let tool = registry::find(tag).map_err(|e| Error::core("", e))?;
     let mut for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
     tool.check(&for_tool).map_err(|e| Error::core("", e))?;
+    let is_strict = partial::is_strict(params).map_err(|e| Error::core("", e))?;
     let use_saved = params.get("use_saved_result").is_none_or(|v| v.eq_ignore_ascii_case("true"));
 
+    let began = Instant::now();
     let mut again = true;
     loop {
-        let traces = choose(state, params, tag).await?;
-        let identities = traces.iter().map(|t| t.identity.clone()).collect();
-        let key = AnswerKey { tool: tool.name, format, traces: identities, params: for_tool };
+        let (traces, missing) = choose(state, params, tag).await?;
+        let key = AnswerKey {
+            tool: tool.name,
+            format,
+            traces: traces.iter().map(|t| t.identity.clone()).collect(),
+            missing: missing.iter().map(|m| Arc::clone(&m.host)).collect(),
+            params: for_tool,
+        };
         if use_saved && let Some(cached) = state.answers.get(&key).await {
             facts.cache = "hit";
+            cached.failed.admit(is_strict)?;
             return Ok((key, cached));
         }
         for_tool = key.params.clone();
@@ -110,31 +116,37 @@ pub(super) async fn answer(
             tool,
             format,
             params: for_tool.clone(),
+            deadline: began + partial::time_for_hosts(state.config.request_timeout, traces.len()),
             traces,
             request_id: request_id.into(),
-            deadline: Instant::now() + state.config.request_timeout,
         };
         // Boxed, so that a warm answer does not carry the room for a cold one.
-        match compute(state, key.clone(), request, wanted, facts).boxed().await {
+        match compute(state, key.clone(), request, missing, wanted, facts).boxed().await {
             // The trace was written anew between listing and reading it: what is there now may be answered.
             Err(Error::Changed(file)) if again => {
                 tracing::debug!(file, "trace changed, planning again");
                 again = false;
             }
-            result => return Ok((key, result?)),
+            result => {
+                let cached = result?;
+                cached.failed.admit(is_strict)?;
+                return Ok((key, cached));
+            }
         }
     }
 }
 
-/// The traces that a request chooses.
-async fn choose(state: &State, params: &Params, tag: &str) -> Result<Vec<Trace>> {
+/// The traces that a request chooses, and the hosts that have none, if others have.
+async fn choose(state: &State, params: &Params, tag: &str) -> Result<(Vec<Trace>, Vec<FailedHost>)> {
     let session = state.catalog.session(params).await?;
-    let chosen = select(session.files(), &session.run, tag, params)?;
-    if let Some(HostFile { file, .. }) = chosen.iter().find(|f| f.file.ends_with(".riegeli")) {
+    let Selected { files, mut missing } = select(session.files(), &session.run, tag, params)?;
+    if let Some(HostFile { file, .. }) = files.iter().find(|f| f.file.ends_with(".riegeli")) {
         let why = "traces in record form (riegeli) cannot be read, only .xplane.pb";
         return Err(Error::core(file, CoreError::Unsupported(format!("{file}: {why}"))));
     }
-    session.traces(chosen).await
+    let (traces, gone) = session.traces(&files).await?;
+    missing.extend(gone);
+    Ok((traces, missing))
 }
 
 /// Equal requests that come together compute once; the last one that leaves stops the work.
@@ -142,6 +154,7 @@ async fn compute(
     state: &Arc<State>,
     key: AnswerKey,
     request: Request,
+    missing: Vec<FailedHost>,
     wanted: &(dyn Fn(bool) -> Encoding + Sync),
     facts: &mut Facts,
 ) -> Result<Arc<CachedAnswer>> {
@@ -154,13 +167,15 @@ async fn compute(
             if wanted_large == Encoding::Gzip {
                 empty = empty.with_sink(Box::new(sink.clone()));
             }
-            let outcome = state.fanout.answer(request, empty).await?;
+            let request_id = Arc::clone(&request.request_id);
+            let mut outcome = state.fanout.answer(request, empty).await?;
+            partial::leave_out(&mut outcome, &missing, &request_id, key.tool);
             let lasting = outcome.lasting;
             let engine = state.fanout.engine();
             let cached = if outcome.answer.body.len() < LARGE_BYTES {
-                cached(outcome, &sink)?
+                cached(outcome, missing.len(), &sink)?
             } else {
-                on_pool(engine, move || cached(outcome, &sink)).await??
+                on_pool(engine, move || cached(outcome, missing.len(), &sink)).await??
             };
             let cached = Arc::new(cached);
             // In the form that is wanted first, so that a large answer enters the cache with what it will hold.
@@ -179,38 +194,19 @@ async fn compute(
     }
 }
 
-fn cached(outcome: Outcome, sink: &GzipSink) -> Result<CachedAnswer> {
-    let content_type = outcome.answer.content_type;
+/// `n_missing` of the outcome's failed hosts have no trace; a large body went to the sink.
+fn cached(mut outcome: Outcome, n_missing: usize, sink: &GzipSink) -> Result<CachedAnswer> {
+    let (content_type, body) = (outcome.answer.content_type, std::mem::take(&mut outcome.answer.body));
     let packed = sink.finish().map_err(|e| Error::Internal(format!("compression: {e}")))?;
     let mut cached = match packed {
         Some(packed) => CachedAnswer::packed(content_type, packed),
-        None => CachedAnswer::new(content_type, outcome.answer.body),
+        None => CachedAnswer::new(content_type, body),
     };
     let problems: Vec<String> = outcome.problems.iter().map(|p| format!("{}={}", p.kind.name(), p.count)).collect();
-    cached.problems = listed(&problems, "; ");
-    cached.hosts = listed(&outcome.hosts, ",");
-    cached.failed_hosts = listed(&outcome.failed_hosts, ",");
-    cached.reason = listed(&outcome.causes, "; ");
+    cached.problems = respond::listed(&problems, "; ");
+    cached.hosts = respond::listed(&outcome.hosts, ",");
+    cached.failed = Failed::new(outcome, n_missing);
     Ok(cached)
-}
-
-/// As many of the items as a header holds, none if there is none.
-///
-/// ```text
-/// a, b, c    → a,b,c
-/// 300 hosts  → host000,host001,…,host119,+180 more
-/// ```
-fn listed(items: &[impl AsRef<str>], separator: &str) -> Option<HeaderValue> {
-    let mut text = String::new();
-    for (n, item) in items.iter().enumerate() {
-        if text.len() + item.as_ref().len() > MAX_LIST_BYTES && n > 0 {
-            let _ = write!(text, "{separator}+{} more", items.len() - n);
-            break;
-        }
-        text.push_str(if n == 0 { "" } else { separator });
-        text.push_str(item.as_ref());
-    }
-    (!text.is_empty()).then(|| respond::header_text(&text))
 }
 
 async fn respond(
@@ -229,7 +225,7 @@ async fn respond(
         let (encoding, body) = cached.body(wanted, state.fanout.engine().pool()).await?;
         let mut response = Response::new(Full::new(body));
         // Room for all headers at once.
-        response.headers_mut().reserve(12);
+        response.headers_mut().reserve(13);
         response.headers_mut().insert(header::CONTENT_TYPE, cached.content_type.clone());
         respond::set_encoding(response.headers_mut(), encoding);
         response
@@ -238,16 +234,12 @@ async fn respond(
     headers.insert(header::ETAG, cached.etag.clone());
     // The browser may keep it, but asks each time whether the trace is still the same.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    for (name, value) in [
-        (&PROBLEMS, &cached.problems),
-        (&HOSTS, &cached.hosts),
-        (&FAILED_HOSTS, &cached.failed_hosts),
-        (&REASON, &cached.reason),
-    ] {
+    for (name, value) in [(&PROBLEMS, &cached.problems), (&HOSTS, &cached.hosts)] {
         if let Some(value) = value {
             headers.insert(name, value.clone());
         }
     }
+    cached.failed.tell(headers);
     if cached.content_type.as_bytes().starts_with(b"text/html") {
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(TOOL_PAGE_POLICY));
     }
@@ -313,18 +305,6 @@ fn csv_file_name(params: &Params) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_fit_into_headers() {
-        assert_eq!(listed(&[] as &[&str], ","), None);
-        assert_eq!(listed(&["a", "b"], ",").unwrap(), "a,b");
-        let hosts: Vec<String> = (0..300).map(|n| format!("host{n:03}")).collect();
-        let text = listed(&hosts, ",").unwrap();
-        let text = text.to_str().unwrap();
-        assert!(text.starts_with("host000,host001,") && text.len() < 1000, "{text}");
-        let (shown, more) = text.rsplit_once(",+").unwrap();
-        assert_eq!(more, format!("{} more", 300 - shown.split(',').count()));
-    }
 
     #[test]
     fn names_csv_files() {

@@ -2,6 +2,7 @@
 //!
 //! Takes values, gives [`Response`]s. It does no work and knows no route.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,9 @@ pub type Response = http::Response<Full<Bytes>>;
 
 /// Why a request failed, where the status and the body that the reference's clients expect do not say it.
 pub static REASON: HeaderName = HeaderName::from_static("x-xprof-reason");
+
+/// A list in a header ends here: proxies bound the headers of an answer, usually at 4 or 8 kB together.
+const MAX_LIST_BYTES: usize = 900;
 
 /// What the log line of a request says beyond method, path and status. Travels as an extension of the response.
 #[derive(Debug, Clone, Default)]
@@ -97,7 +101,7 @@ pub fn not_modified(request: &HeaderMap, etag: &HeaderValue) -> bool {
 /// A failed request: the reason as text.
 pub fn failure(error: &Error) -> Response {
     let mut response = text(status(error), error.chain());
-    if matches!(error, Error::Overloaded(_) | Error::NoWorker { .. }) {
+    if matches!(error, Error::Overloaded(_) | Error::NoWorker { .. } | Error::Incomplete { lasts: false, .. }) {
         retry_after(&mut response, Duration::from_secs(1));
     }
     response.extensions_mut().insert(Facts { code: error.code(), ..Facts::default() });
@@ -115,13 +119,35 @@ pub fn header_text(text: &str) -> HeaderValue {
     HeaderValue::from_str(&safe).unwrap_or(HeaderValue::from_static("?"))
 }
 
+/// As many of the items as a header holds, none if there is none.
+///
+/// ```text
+/// a, b, c    → a,b,c
+/// 300 hosts  → host000,host001,…,host119,+180 more
+/// ```
+pub fn listed(items: &[impl AsRef<str>], separator: &str) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for (n, item) in items.iter().enumerate() {
+        if text.len() + item.as_ref().len() > MAX_LIST_BYTES && n > 0 {
+            let _ = write!(text, "{separator}+{} more", items.len() - n);
+            break;
+        }
+        text.push_str(if n == 0 { "" } else { separator });
+        text.push_str(item.as_ref());
+    }
+    (!text.is_empty()).then(|| header_text(&text))
+}
+
 /// The only place where an error becomes a status.
 pub fn status(error: &Error) -> StatusCode {
     match error {
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::BadRequest(_) => StatusCode::BAD_REQUEST,
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
-        Error::Overloaded(_) | Error::NoWorker { .. } | Error::Changed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Overloaded(_) | Error::NoWorker { .. } | Error::Changed(_) | Error::Incomplete { lasts: false, .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Error::Incomplete { lasts: true, .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::Unreadable { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Job { fault, .. } => match fault {
@@ -156,6 +182,8 @@ mod tests {
             (Error::Overloaded("x".into()), 503),
             (Error::TimedOut("1s".into()), 504),
             (Error::Internal("x".into()), 500),
+            (Error::Incomplete { n_hosts: 2, failed: [].into(), lasts: true }, 422),
+            (Error::Incomplete { n_hosts: 2, failed: [].into(), lasts: false }, 503),
             (Error::core("f", CoreError::invalid("resolution", "x", "a number")), 400),
             (Error::core("f", CoreError::UnknownTool("x".into())), 404),
             (Error::Job { file: "f".into(), code: "malformed_trace", message: "m".into(), fault: Fault::Trace }, 422),
@@ -175,6 +203,18 @@ mod tests {
             assert_eq!(not_modified(&request, &etag), expected, "{sent}");
         }
         assert!(!not_modified(&HeaderMap::new(), &etag));
+    }
+
+    #[test]
+    fn lists_fit_into_headers() {
+        assert_eq!(listed(&[] as &[&str], ","), None);
+        assert_eq!(listed(&["a", "b"], ",").unwrap(), "a,b");
+        let hosts: Vec<String> = (0..300).map(|n| format!("host{n:03}")).collect();
+        let text = listed(&hosts, ",").unwrap();
+        let text = text.to_str().unwrap();
+        assert!(text.starts_with("host000,host001,") && text.len() < 1000, "{text}");
+        let (shown, more) = text.rsplit_once(",+").unwrap();
+        assert_eq!(more, format!("{} more", 300 - shown.split(',').count()));
     }
 
     #[test]

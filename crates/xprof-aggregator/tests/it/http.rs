@@ -183,7 +183,7 @@ async fn a_damaged_host_is_left_out_and_named() {
     let server = Server::new(files, &[]);
     let answer = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.header("x-xprof-failed-hosts"), "b");
+    assert_eq!((answer.header("x-xprof-failed-hosts"), answer.header("x-xprof-partial")), ("b", "2/3"));
     assert!(answer.header("x-xprof-problems").contains("host_failed=1"), "{:?}", answer.headers);
     let mut covered: Vec<_> = answer.header("x-xprof-hosts").split(',').collect();
     covered.sort_unstable();
@@ -199,6 +199,87 @@ async fn a_damaged_host_is_left_out_and_named() {
     let whole = server.get("/data?run=r&tag=overview_page&host=ALL_HOSTS").await;
     assert_eq!((whole.status.as_u16(), whole.header("x-xprof-failed-hosts")), (200, ""));
     assert_eq!((whole.header("x-xprof-hosts").len(), whole.header("x-xprof-reason")), (5, ""));
+    assert_eq!(whole.header("x-xprof-partial"), "");
+}
+
+#[tokio::test]
+async fn strict_requests_get_every_host_or_the_reasons() {
+    let files: &[(&str, &[u8])] = &[
+        ("plugins/profile/r/a.xplane.pb", EMPTY),
+        ("plugins/profile/r/b.xplane.pb", DAMAGED),
+        ("plugins/profile/r/c.xplane.pb", DAMAGED),
+        ("plugins/profile/good/a.xplane.pb", EMPTY),
+    ];
+    let server = Server::new(files, &[]);
+    let ask = "/data?run=r&tag=overview_page&host=ALL_HOSTS";
+    for (n, query) in
+        ["&strict=true", "", "&strict=true", "&strict=false", "&strict=TRUE", "&strict=False"].iter().enumerate()
+    {
+        let answer = server.get(&format!("{ask}{query}")).await;
+        if query.to_lowercase() == "&strict=true" {
+            assert_eq!(answer.status, 422, "{n}: {}", answer.text());
+            assert_eq!((answer.header("x-xprof-partial"), answer.header("etag")), ("", ""), "{n}");
+            let text = answer.text();
+            let mut lines: Vec<_> = text.lines().collect();
+            lines[1..].sort_unstable();
+            assert_eq!((lines.len(), lines[0]), (3, "strict=true, and 2 of 3 hosts failed"), "{n}: {lines:?}");
+            assert!(lines[1].starts_with("b.xplane.pb is not a readable trace: at byte "), "{n}: {lines:?}");
+            assert!(lines[2].starts_with("c.xplane.pb is not a readable trace: at byte "), "{n}: {lines:?}");
+        } else {
+            assert_eq!(
+                (answer.status.as_u16(), answer.header("x-xprof-partial")),
+                (200, "1/3"),
+                "{n}: {}",
+                answer.text()
+            );
+        }
+    }
+    assert_eq!(server.app.state.answers.len(), 1, "strict requests have no answers of their own");
+    let tagged = server.get(ask).await;
+    let known = [("if-none-match", tagged.header("etag"))];
+    let still = server.send(Method::GET, ask, &known).await;
+    assert_eq!((still.status.as_u16(), still.header("x-xprof-partial")), (304, "1/3"));
+    assert_eq!(server.send(Method::GET, &format!("{ask}&strict=true"), &known).await.status, 422);
+    // A whole answer is the same either way.
+    let (plain, strict) = ("/data?run=good&tag=overview_page", "/data?run=good&tag=overview_page&strict=true");
+    let (plain, strict) = (server.get(plain).await, server.get(strict).await);
+    assert_eq!((strict.status.as_u16(), strict.header("x-xprof-partial")), (200, ""));
+    assert!(plain.body == strict.body && plain.header("etag") == strict.header("etag"));
+    for value in ["", "1", "yes"] {
+        let text = format!("strict=\"{value}\" is not valid: it must be true or false");
+        check(&server, &format!("{ask}&strict={value}"), 400, &text).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_a_trace_is_named_and_the_others_answered() {
+    let server = Server::new(TWO_HOSTS, &[]);
+    let ask = |hosts: &str| format!("/data?run=r&tag=trace_viewer@&hosts={hosts}");
+    let both = server.get(&ask("a,b")).await;
+    let gone = "No xplane file found for host: x in run: r";
+    for _ in 0..2 {
+        let answer = server.get(&ask("a,x,b")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-xprof-partial")), (200, "2/3"), "{}", answer.text());
+        assert_eq!((answer.header("x-xprof-failed-hosts"), answer.header("x-xprof-hosts")), ("x", "a,b"));
+        assert_eq!(answer.header("x-xprof-reason"), format!("x: {gone}"));
+        assert_eq!(answer.header("x-xprof-problems"), "host_failed=1");
+        assert!(answer.body == both.body);
+        // The same traces under the same parameters, but nothing to remark.
+        let whole = server.get(&ask("a,b")).await;
+        assert_eq!((whole.header("x-xprof-partial"), whole.header("x-xprof-failed-hosts")), ("", ""));
+        let text = format!("strict=true, and 1 of 3 hosts failed\nx: {gone}");
+        check(&server, &format!("{}&strict=true", ask("a,x,b")), 404, &text).await;
+        check(&server, &ask("x"), 404, gone).await;
+        check(&server, &ask("x,y"), 404, gone).await;
+        check(&server, "/data?run=r&tag=trace_viewer@&host=x", 404, gone).await;
+    }
+    // It may come later.
+    write(server.logdir.path(), "plugins/profile/r/x.xplane.pb", EMPTY);
+    let whole = server.get(&ask("a,x,b")).await;
+    assert_eq!(
+        (whole.status.as_u16(), whole.header("x-xprof-partial"), whole.header("x-xprof-hosts")),
+        (200, "", "a,x,b")
+    );
 }
 
 #[tokio::test]

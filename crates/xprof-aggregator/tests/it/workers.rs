@@ -46,6 +46,8 @@ enum Does {
     EndEarly,
     /// Answers once the gate is open.
     Wait(Arc<Semaphore>),
+    /// Never answers for the trace of this host.
+    HangFor(&'static str),
     /// Fails with this status once the gate is open, and answers from then on.
     WaitAndFail(Arc<Semaphore>, Code),
     /// Knows only XProf's protocol; writes the op statistics beside the trace.
@@ -131,8 +133,11 @@ impl Worker for Fake {
         let answer = vec![part(Part::Chunk(artifact.into())), part(Part::Done(done))];
         match does {
             Does::Answer => Ok(Response::new(stream::iter(answer).boxed())),
-            Does::FailFor(bad, _) if bad != host => Ok(Response::new(stream::iter(answer).boxed())),
+            Does::FailFor(bad, _) | Does::HangFor(bad) if bad != host => {
+                Ok(Response::new(stream::iter(answer).boxed()))
+            }
             Does::Fail(code) | Does::FailFor(_, code) => Err(Status::new(code, "said the worker")),
+            Does::HangFor(_) => std::future::pending().await,
             Does::EndEarly => Ok(Response::new(stream::iter(answer.into_iter().take(1)).boxed())),
             Does::Wait(gate) => {
                 let watch = Watch(Arc::clone(&self.abandoned));
@@ -265,6 +270,46 @@ async fn failures_of_the_job_itself_stay_where_they_are() {
     let answer = server.get(ALL).await;
     assert_eq!((answer.status.as_u16(), answer.header("x-xprof-failed-hosts")), (200, "b"));
     assert!(answer.header("x-xprof-problems").contains("host_failed=1"));
+}
+
+#[tokio::test]
+async fn hosts_that_fail_are_named_and_kept_only_if_they_would_fail_again() {
+    let strict = format!("{ALL}&strict=true");
+    for (does, refusal, reason, jobs) in [
+        (Does::FailFor("b", Code::DataLoss), 422, "b.xplane.pb: said the worker", [4, 4]),
+        (Does::FailFor("b", Code::NotFound), 503, "b.xplane.pb: said the worker", [8, 12]),
+        (
+            Does::HangFor("b"),
+            503,
+            "b: the request took longer than the request's deadline while a worker had its job",
+            [8, 12],
+        ),
+    ] {
+        let worker = Running::start(does).await;
+        let server = aggregator(&[&worker.address.to_string()], &["--request_timeout=2s"]);
+        let began = Instant::now();
+        let answer = server.get(ALL).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(began.elapsed() < Duration::from_secs(2), "{reason}: the answer comes while somebody waits for it");
+        assert_eq!((answer.header("x-xprof-partial"), answer.header("x-xprof-failed-hosts")), ("3/4", "b"));
+        assert_eq!(answer.header("x-xprof-reason"), reason);
+        let refused = server.get(&strict).await;
+        assert_eq!(refused.status, refusal, "{}", refused.text());
+        assert_eq!(refused.text(), format!("strict=true, and 1 of 4 hosts failed\n{reason}"));
+        assert_eq!(refused.header("retry-after").is_empty(), refusal == 422);
+        assert_eq!(worker.jobs(), jobs[0], "{reason}");
+        let again = server.get(ALL).await;
+        assert_eq!((again.header("x-xprof-partial"), &again.body), ("3/4", &answer.body), "a refusal is not kept");
+        assert_eq!(worker.jobs(), jobs[1], "{reason}");
+        // Whoever was late or not to be seen may be there the next time.
+        *worker.fake.does.lock().unwrap() = Does::Answer;
+        let whole = server.get(&strict).await;
+        assert_eq!(whole.status.as_u16(), if refusal == 422 { 422 } else { 200 }, "{}", whole.text());
+        assert_eq!(whole.header("x-xprof-partial"), "");
+    }
+    let worker = Running::start(Does::HangFor("a")).await;
+    let server = aggregator(&[&worker.address.to_string()], &["--request_timeout=300ms"]);
+    assert_eq!(server.get(ONE).await.status, 504, "one host alone is late");
 }
 
 #[tokio::test]
