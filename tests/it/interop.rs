@@ -158,7 +158,8 @@ fn mixed_fleets_give_the_answers_of_a_pure_one() {
             .filter(|f| f.file_name().to_string_lossy().ends_with(".op_stats_v2.pb"))
             .count()
     };
-    for tool in OP_STATS_TOOLS {
+    // The suggestions are made of shares of steps, which workers send without a file.
+    for tool in OP_STATS_TOOLS.iter().filter(|tool| **tool != "smart_suggestion") {
         assert!(n_files(&directories[1], tool) >= 4, "{tool}: our worker wrote the files: {}", worker.log());
         assert!(n_files(&directories[2], tool) >= 4, "{tool}: XProf's worker did the work for our aggregator");
     }

@@ -17,4 +17,6 @@ pub const OP_STATS_TOOLS: &[&str] = &[
     "op_profile",
     "overview_page",
     "pod_viewer",
+    "roofline_model",
+    "smart_suggestion",
 ];
