@@ -10,12 +10,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prost::{Message, Name};
 use xprof_core::Diag;
 use xprof_core::opstats::build::host_stats;
+use xprof_core::opstats::{self, EdgeSteps, HostStats};
 use xprof_core::prep::Prepared;
 use xprof_core::session::{OP_STATS_SUFFIX, host_of_file};
+use xprof_core::tools::HostPart;
 use xprof_core::xspace::TraceBytes;
 use xprof_proto::tensorflow::profiler::{
     GenericStepBreakdown, OpMetrics, OpMetricsDb, OpStats, SparseCoreStepBreakdown, StepInfoResult,
@@ -33,33 +36,66 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Counts comparisons and keeps what differs, so that one run shows all of it.
+#[derive(Default)]
+struct Comparison {
+    n_compared: usize,
+    failures: Vec<String>,
+}
+
+impl Comparison {
+    /// Compares with the file that the original wrote, if it is there.
+    fn compare(&mut self, recorded: &Path, run: &str, host: &str, got: impl FnOnce() -> OpStats) {
+        let Ok(expected) = std::fs::read(recorded.join(run).join(format!("{host}{OP_STATS_SUFFIX}"))) else {
+            return;
+        };
+        self.n_compared += 1;
+        let expected = OpStats::decode(expected.as_slice()).unwrap();
+        let differences = differences(&leaves(&got()), &leaves(&expected));
+        if !differences.is_empty() {
+            let name = format!("{}: {run}/{host}", recorded.file_name().unwrap_or_default().to_string_lossy());
+            println!("{name}: {} differences", differences.len());
+            differences.iter().take(N_SHOWN).for_each(|d| println!("    {d}"));
+            self.failures.push(name);
+        }
+    }
+
+    fn finish(self, what: &str) {
+        if self.n_compared == 0 {
+            println!("SKIPPED: nothing recorded in target/oracle/op_stats");
+        }
+        println!("{} {what} compared, {} differ", self.n_compared, self.failures.len());
+        assert!(self.failures.is_empty(), "{:#?}", self.failures);
+    }
+}
+
 #[test]
 fn every_trace_equals_the_original() {
-    let (mut n_compared, mut failures) = (0, Vec::new());
+    let mut comparison = Comparison::default();
     for (logdir, recorded) in sets() {
-        for trace in traces(&logdir) {
-            let run = trace.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-            let host = host_of_file(&trace.to_string_lossy()).to_owned();
-            let Ok(expected) = std::fs::read(recorded.join(&run).join(format!("{host}{OP_STATS_SUFFIX}"))) else {
-                continue;
-            };
-            n_compared += 1;
-            let expected = OpStats::decode(expected.as_slice()).unwrap();
-            let got = map(std::fs::read(&trace).unwrap(), &host);
-            let differences = differences(&leaves(&got), &leaves(&expected));
-            if !differences.is_empty() {
-                let name = format!("{}: {run}/{host}", recorded.file_name().unwrap_or_default().to_string_lossy());
-                println!("{name}: {} differences", differences.len());
-                differences.iter().take(N_SHOWN).for_each(|d| println!("    {d}"));
-                failures.push(name);
+        for (run, traces) in runs(&logdir) {
+            for trace in traces {
+                let host = host_of_file(&trace.to_string_lossy()).to_owned();
+                comparison.compare(&recorded, &run, &host, || map(&trace).0.op_stats.unwrap());
             }
         }
     }
-    if n_compared == 0 {
-        println!("SKIPPED: nothing recorded in target/oracle/op_stats");
+    comparison.finish("traces");
+}
+
+#[test]
+fn all_hosts_of_every_session_equal_the_original() {
+    let mut comparison = Comparison::default();
+    for (logdir, recorded) in sets() {
+        for (run, traces) in runs(&logdir).filter(|(_, traces)| traces.len() > 1) {
+            comparison.compare(&recorded, &run, "ALL_HOSTS", || {
+                let part = |trace: &PathBuf| HostPart { host: "host".into(), artifact: Arc::new(map(trace)) };
+                let parts = traces.iter().map(part).collect();
+                opstats::reduce(parts, EdgeSteps::Keep, &Diag::new()).unwrap().op_stats().clone()
+            });
+        }
     }
-    println!("{n_compared} traces compared, {} differ", failures.len());
-    assert!(failures.is_empty(), "{failures:#?}");
+    comparison.finish("sessions");
 }
 
 /// Log directories, and where the original's files of each are.
@@ -77,21 +113,26 @@ fn sets() -> Vec<(PathBuf, PathBuf)> {
     sets
 }
 
-fn traces(logdir: &Path) -> Vec<PathBuf> {
-    let runs = std::fs::read_dir(logdir.join("plugins/profile")).into_iter().flatten().flatten();
-    let mut traces: Vec<PathBuf> = runs
-        .flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten().flatten())
-        .map(|file| file.path())
-        .filter(|path| path.to_string_lossy().ends_with(".xplane.pb"))
-        .collect();
-    traces.sort();
-    traces
+/// The runs of a log directory with their traces, in the order of their names.
+fn runs(logdir: &Path) -> impl Iterator<Item = (String, Vec<PathBuf>)> {
+    let entries = |path: &Path| {
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        paths.sort();
+        paths
+    };
+    entries(&logdir.join("plugins/profile")).into_iter().map(move |run| {
+        let mut traces = entries(&run);
+        traces.retain(|path| path.to_string_lossy().ends_with(".xplane.pb"));
+        (run.file_name().unwrap_or_default().to_string_lossy().into_owned(), traces)
+    })
 }
 
-fn map(trace: Vec<u8>, host: &str) -> OpStats {
+fn map(trace: &Path) -> HostStats {
     let mut diag = Diag::new();
-    let prepared = Prepared::read(TraceBytes::new(trace.into()), host, &mut diag).unwrap();
-    host_stats(&prepared, &mut diag).unwrap().0.op_stats.unwrap()
+    let host = host_of_file(&trace.to_string_lossy()).to_owned();
+    let prepared = Prepared::read(TraceBytes::new(std::fs::read(trace).unwrap().into()), &host, &mut diag).unwrap();
+    host_stats(&prepared, &mut diag).unwrap()
 }
 
 fn leaves(stats: &OpStats) -> Leaves {
