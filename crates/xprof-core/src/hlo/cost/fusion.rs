@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn counts_a_start_value_once_per_result() {
         let a = f32s(&[64, 64]);
-        let body = Comp::new(2, &[a.clone()])
+        let body = Comp::new(2, std::slice::from_ref(&a))
             .add("c", "constant", &array(16, &[]), &[], &[])
             .add("i", "convert", &f32s(&[]), &["c"], &[])
             .add("r", "reduce", &f32s(&[64]), &["p0", "i"], &[ints(14, &[1]), ints(38, &[1])].concat());

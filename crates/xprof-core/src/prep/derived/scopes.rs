@@ -6,8 +6,8 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::xspace::XSpace;
 use crate::xspace::schema::plane_names;
+use crate::xspace::{Plane, XSpace};
 
 /// Scopes from the outermost to the innermost.
 pub(super) type Chain = SmallVec<[i64; 4]>;
@@ -27,7 +27,7 @@ impl Scopes {
         let planes = space.planes.iter().filter(|plane| *plane.name == *plane_names::SCOPE_RANGES);
         Self {
             parents: planes
-                .flat_map(|plane| plane.keyed_stats())
+                .flat_map(Plane::keyed_stats)
                 .map(|(id, parent)| (id, parent.int_or_uint() as i64))
                 .collect(),
         }
