@@ -121,7 +121,7 @@ fn once(case: &str, trace: &TraceBytes) -> Result<Duration> {
         return Ok(started.elapsed());
     }
     let started = Instant::now();
-    let answer = tool.finish(vec![(Arc::from("host"), part)], &params, Format::Native, &mut diag)?;
+    let answer = tool.finish(&[(Arc::from("host"), part)], &params, Format::Native, &mut diag)?;
     let elapsed = started.elapsed();
     assert!(!answer.body.is_empty());
     Ok(elapsed)

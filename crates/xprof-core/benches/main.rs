@@ -9,8 +9,9 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use xprof_core::Diag;
 use xprof_core::answer::Format;
 use xprof_core::fixture::{TpuSession, generate_host};
-use xprof_core::opstats::{self, EdgeSteps, HostStats};
+use xprof_core::opstats::{self, EdgeSteps, HostStats, Reducer};
 use xprof_core::prep::Prepared;
+use xprof_core::reduction::reduce_all;
 use xprof_core::tools::{HostPart, Params, registry};
 use xprof_core::xspace::{TraceBytes, XSpace};
 use xprof_proto::tensorflow::profiler::PerCoreStepInfo;
@@ -59,8 +60,8 @@ fn tools(criterion: &mut Criterion, name: &str, trace: &TraceBytes) {
         benchmark(criterion, &format!("map/{}", tool.name), name, trace.len(), map);
         let part = map();
         benchmark(criterion, &format!("render/{}", tool.name), name, trace.len(), || {
-            let parts = vec![(Arc::from("host"), part.clone())];
-            let answer = tool.finish(parts, &params, Format::Native, &mut Diag::new()).unwrap();
+            let parts = [(Arc::from("host"), part.clone())];
+            let answer = tool.finish(&parts, &params, Format::Native, &mut Diag::new()).unwrap();
             assert!(!answer.body.is_empty());
             answer
         });
@@ -80,7 +81,8 @@ fn reduce(criterion: &mut Criterion) {
         timed(criterion, "reduce/op_stats", &format!("generated-{n_hosts}-hosts"), throughput, || {
             for hosts in mapped.chunks(n_hosts) {
                 let part = |stats: &Arc<HostStats>| HostPart { host: Arc::from("host"), artifact: Arc::clone(stats) };
-                let run = opstats::reduce(hosts.iter().map(part).collect(), EdgeSteps::Keep, &Diag::new()).unwrap();
+                let parts: Vec<_> = hosts.iter().map(part).collect();
+                let run = reduce_all(Reducer::new(EdgeSteps::Keep), &parts, &mut Diag::new()).unwrap();
                 let n_cores = |step: &PerCoreStepInfo| step.step_info_per_core.len();
                 assert_eq!(run.steps().len(), session.n_steps);
                 assert!(run.steps().iter().all(|step| n_cores(step) == n_hosts * session.n_cores));

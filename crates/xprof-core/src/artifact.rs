@@ -36,6 +36,12 @@ pub struct HostPart<A> {
     pub artifact: Arc<A>,
 }
 
+impl<A> Clone for HostPart<A> {
+    fn clone(&self) -> Self {
+        Self { host: Arc::clone(&self.host), artifact: Arc::clone(&self.artifact) }
+    }
+}
+
 /// An artifact whose type is known only to its tool.
 #[derive(Clone)]
 pub struct AnyArtifact {

@@ -20,6 +20,7 @@ pub mod op_name;
 pub mod opstats;
 pub mod pipeline;
 pub mod prep;
+pub mod reduction;
 pub mod session;
 pub mod tools;
 pub mod wire;

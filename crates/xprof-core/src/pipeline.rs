@@ -3,7 +3,7 @@
 //! ```text
 //! Prepared::read(bytes)        read, prepare     one host, on a worker or in process
 //! entry.map(&prepared)         map               one host, on the same machine
-//! entry.finish(parts)          reduce, render    all hosts, on the aggregator
+//! entry.finish(parts)          reduce, render    all hosts, on the aggregator; one after the other: entry.reduce()
 //! ```
 //! The same three calls run in the aggregator alone, over workers, and in a test: answers are byte-identical.
 
@@ -30,5 +30,5 @@ pub fn answer(
         let prepared = Prepared::read(trace.clone(), host, diag)?;
         parts.push((Arc::clone(host), entry.map(&prepared, params, diag)?));
     }
-    entry.finish(parts, params, format, diag)
+    entry.finish(&parts, params, format, diag)
 }

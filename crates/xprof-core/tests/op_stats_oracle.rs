@@ -15,8 +15,9 @@ use std::sync::Arc;
 use prost::{Message, Name};
 use xprof_core::Diag;
 use xprof_core::opstats::build::host_stats;
-use xprof_core::opstats::{self, EdgeSteps, HostStats};
+use xprof_core::opstats::{EdgeSteps, HostStats, Reducer};
 use xprof_core::prep::Prepared;
+use xprof_core::reduction::reduce_all;
 use xprof_core::session::{OP_STATS_SUFFIX, host_of_file};
 use xprof_core::tools::HostPart;
 use xprof_core::xspace::TraceBytes;
@@ -90,8 +91,8 @@ fn all_hosts_of_every_session_equal_the_original() {
         for (run, traces) in runs(&logdir).filter(|(_, traces)| traces.len() > 1) {
             comparison.compare(&recorded, &run, "ALL_HOSTS", || {
                 let part = |trace: &PathBuf| HostPart { host: "host".into(), artifact: Arc::new(map(trace)) };
-                let parts = traces.iter().map(part).collect();
-                opstats::reduce(parts, EdgeSteps::Keep, &Diag::new()).unwrap().op_stats().clone()
+                let parts: Vec<_> = traces.iter().map(part).collect();
+                reduce_all(Reducer::new(EdgeSteps::Keep), &parts, &mut Diag::new()).unwrap().op_stats().clone()
             });
         }
     }

@@ -38,7 +38,7 @@ fn answers_to_random_op_stats_equal_the_original() {
             let recorded = recorded(&seed, tool.name);
             assert!(!recorded.is_empty(), "nothing is recorded for {} in {}", tool.name, seed.display());
             for (file, params) in recorded {
-                check.answer(&file, tool, parts.clone(), &params);
+                check.answer(&file, tool, &parts, &params);
             }
         }
     }
@@ -53,7 +53,7 @@ fn suggestions_for_random_traces_equal_the_original() {
     for seed in seeds() {
         let parts = hosts(&seed, map, XPLANE_SUFFIX);
         for (file, params) in recorded(&seed, tool.name) {
-            check.answer(&file, tool, parts.clone(), &params);
+            check.answer(&file, tool, &parts, &params);
         }
     }
     check.finish("suggestions");
@@ -88,7 +88,7 @@ impl Check {
         Self { n_compared: 0, failures: Vec::new() }
     }
 
-    fn answer(&mut self, file: &Path, tool: &Entry, parts: Vec<(Arc<str>, AnyArtifact)>, params: &Params) {
+    fn answer(&mut self, file: &Path, tool: &Entry, parts: &[(Arc<str>, AnyArtifact)], params: &Params) {
         let expected: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let answer = tool.finish(parts, params, Format::Native, &mut Diag::new()).unwrap();
         let got: Value = serde_json::from_slice(&answer.body).unwrap();

@@ -1,7 +1,7 @@
 //! The work behind a `/data` request: plan → place → dispatch → gather → reduce → render.
 //!
 //! Takes a [`Request`], gives an [`Outcome`]. Where the map jobs run, in this process or on workers, changes nothing in the
-//! answer: the same code maps, and reduce gets the parts in the order of the request.
+//! answer: the same code maps, and reduce gets the parts in the order of the request, one after the other.
 
 pub mod dispatch;
 pub mod gather;
@@ -15,17 +15,19 @@ pub mod single_flight;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 use xprof_core::Diag;
 use xprof_core::answer::Answer;
 use xprof_core::artifact::AnyArtifact;
 use xprof_core::diag::{CancelHandle, Problem, ProblemKind};
+use xprof_core::tools::Finished;
+use xprof_core::tools::registry::AnyReduction;
 use xprof_service::engine::Engine;
 use xprof_service::metrics::{Counter, Metrics};
 
 use crate::error::{Error, Result};
 use dispatch::Dispatch;
-use gather::{Gathered, gather};
+use gather::{Batch, gather};
 use plan::{Job, plan};
 pub use plan::{Request, Trace};
 
@@ -71,16 +73,17 @@ pub struct Fanout {
     runner: Runner,
     /// Jobs under way over all requests.
     jobs: Semaphore,
-    at_once: usize,
+    /// Jobs of one request that are under way or done before their turn.
+    window: usize,
     failed_hosts: Counter,
 }
 
 impl Fanout {
-    /// `max_jobs` bounds the jobs under way, over all requests and so for each.
+    /// `max_jobs` bounds the jobs under way over all requests, and the parts that one request holds.
     pub fn new(engine: Engine, runner: Runner, max_jobs: usize, metrics: &Metrics) -> Self {
         let failed_hosts =
             metrics.counter("xprof_fanout_failed_hosts_total", "Traces that an answer had to leave out.", &[]);
-        Self { engine, runner, jobs: Semaphore::new(max_jobs.max(1)), at_once: max_jobs.max(1), failed_hosts }
+        Self { engine, runner, jobs: Semaphore::new(max_jobs.max(1)), window: max_jobs.max(1), failed_hosts }
     }
 
     /// The engine, whose pool also renders.
@@ -89,10 +92,36 @@ impl Fanout {
     }
 
     /// Answers one request into an empty answer. Dropping the future stops its work here and on workers.
-    pub async fn answer(&self, request: Request, empty: Answer) -> Result<Outcome> {
-        let jobs = plan(&request);
-        let gathered = gather(jobs, request.traces.len(), self.at_once, |job| self.map(job)).await?;
-        self.finish(request, gathered, empty).await
+    pub async fn answer(&self, mut request: Request, empty: Answer) -> Result<Outcome> {
+        let file = match &request.traces[..] {
+            [one] => one.file_name(),
+            _ => String::new(),
+        };
+        let begin = request.tool.reduce(&request.params, empty).map_err(|e| Error::core(&*file, e))?;
+        let begin = Reduce { reduction: begin, diag: Diag::new(), is_again: false };
+        let _stop = CancelOnDrop(begin.diag.cancel_handle());
+        let (mut reduce, failed) = self.reduce(&request, &file, begin).await?;
+        let left_out = self.leave_out(&mut request, failed, &mut reduce.diag);
+        loop {
+            match self.finish(&request, &file, reduce).await? {
+                (Finished::Whole(answer), diag) => {
+                    let problems = diag.problems().cloned().collect();
+                    let hosts = request.traces.into_iter().map(|trace| trace.host).collect();
+                    let LeftOut { failed_hosts, causes, lasting } = left_out;
+                    return Ok(Outcome { answer, problems, hosts, failed_hosts, causes, lasting });
+                }
+                (Finished::Again(reduction), diag) => {
+                    tracing::debug!(request_id = %request.request_id, tool = request.tool.name, "hosts are needed again");
+                    let again = Reduce { reduction, diag, is_again: true };
+                    let failed;
+                    (reduce, failed) = self.reduce(&request, &file, again).await?;
+                    // The answer is half about these hosts by now.
+                    if let Some((_, error)) = failed.into_iter().next() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
     }
 
     async fn map(&self, job: Job) -> Result<Part> {
@@ -104,48 +133,85 @@ impl Fanout {
         }
     }
 
-    /// Reduce and render, on the CPU pool.
-    async fn finish(&self, request: Request, gathered: Gathered, empty: Answer) -> Result<Outcome> {
-        let mut diag = Diag::new();
-        let mut parts = Vec::with_capacity(gathered.parts.len());
-        for (trace, part) in request.traces.iter().zip(gathered.parts) {
-            if let Some(part) = part {
-                count(&mut diag, &part.problems);
-                parts.push((Arc::clone(&trace.host), part.artifact));
+    /// One pass over all traces of a request, and what failed by place.
+    async fn reduce(&self, request: &Request, file: &str, begin: Reduce) -> Result<(Reduce, Vec<(usize, Error)>)> {
+        let fold = |mut reduce: Reduce, batch: Batch| {
+            let hosts: Vec<Arc<str>> =
+                batch.iter().map(|(place, _)| Arc::clone(&request.traces[*place].host)).collect();
+            async move {
+                let span = tracing::debug_span!("reduce", tool = request.tool.name, n_hosts = hosts.len());
+                let work = move || {
+                    for (host, (_, part)) in hosts.into_iter().zip(batch) {
+                        reduce.add(host, &part)?;
+                    }
+                    Ok(reduce)
+                };
+                on_pool(&self.engine, work).instrument(span).await?.map_err(|e| Error::core(file, e))
             }
-        }
-        let hosts: Vec<Arc<str>> = parts.iter().map(|(host, _)| Arc::clone(host)).collect();
-        let (mut failed_hosts, mut causes) = (Vec::new(), Vec::new());
-        let mut lasting = true;
-        for (place, error) in &gathered.failed {
+        };
+        gather(plan(request, self.window), self.window, |job| self.map(job), begin, fold).await
+    }
+
+    /// Takes the traces that failed out of the request, and says so.
+    fn leave_out(&self, request: &mut Request, failed: Vec<(usize, Error)>, diag: &mut Diag) -> LeftOut {
+        let mut left_out = LeftOut { failed_hosts: Vec::new(), causes: Vec::new(), lasting: true };
+        let n_hosts = request.traces.len() - failed.len();
+        let (request_id, tool) = (&*request.request_id, request.tool.name);
+        for (place, error) in &failed {
             let trace = &request.traces[*place];
             let path = trace.identity.path.display();
             let cause = error.chain();
-            let (request_id, tool, n_hosts) = (&*request.request_id, request.tool.name, hosts.len());
             tracing::warn!(request_id, tool, host = %trace.host, file = %path, n_hosts, error = cause, "host left out of the answer");
             diag.count(ProblemKind::HostFailed, || trace.file_name());
-            failed_hosts.push(Arc::clone(&trace.host));
-            causes.push(cause);
-            lasting &= error.lasts();
+            left_out.failed_hosts.push(Arc::clone(&trace.host));
+            left_out.causes.push(cause);
+            left_out.lasting &= error.lasts();
         }
-        self.failed_hosts.add(failed_hosts.len() as u64);
-
-        let file = match &request.traces[..] {
-            [one] => one.file_name(),
-            _ => String::new(),
-        };
-        let stop = CancelOnDrop(diag.cancel_handle());
-        let span = tracing::debug_span!("finish", tool = request.tool.name, n_hosts = parts.len());
-        let finished = self.engine.pool().run(span, move || {
-            let answer = request.tool.finish(parts, &request.params, empty, &mut diag);
-            (answer, diag)
-        });
-        let (answer, diag) = finished.await.map_err(|e| Error::Internal(e.to_string()))?;
-        drop(stop);
-        let answer = answer.map_err(|e| Error::core(file, e))?;
-        let problems = diag.problems().cloned().collect();
-        Ok(Outcome { answer, problems, hosts, failed_hosts, causes, lasting })
+        self.failed_hosts.add(failed.len() as u64);
+        let mut failed = failed.iter().map(|(place, _)| *place).peekable();
+        let traces = std::mem::take(&mut request.traces).into_iter().enumerate();
+        request.traces =
+            traces.filter(|(place, _)| failed.next_if_eq(place).is_none()).map(|(_, trace)| trace).collect();
+        left_out
     }
+
+    /// Render, on the CPU pool.
+    async fn finish(
+        &self,
+        request: &Request,
+        file: &str,
+        reduce: Reduce,
+    ) -> Result<(Finished<Answer, AnyReduction>, Diag)> {
+        let span = tracing::debug_span!("finish", tool = request.tool.name, n_hosts = request.traces.len());
+        let Reduce { reduction, mut diag, .. } = reduce;
+        let work = move || reduction.finish(&mut diag).map(|finished| (finished, diag));
+        on_pool(&self.engine, work).instrument(span).await?.map_err(|e| Error::core(file, e))
+    }
+}
+
+/// A reduction under way.
+struct Reduce {
+    reduction: AnyReduction,
+    diag: Diag,
+    /// Whether this is a further pass: the problems of the traces are counted already.
+    is_again: bool,
+}
+
+impl Reduce {
+    fn add(&mut self, host: Arc<str>, part: &Part) -> xprof_core::Result<()> {
+        if self.is_again {
+            return self.reduction.add(host, &part.artifact, &mut self.diag.fork());
+        }
+        count(&mut self.diag, &part.problems);
+        self.reduction.add(host, &part.artifact, &mut self.diag)
+    }
+}
+
+/// The hosts that an answer does not cover.
+struct LeftOut {
+    failed_hosts: Vec<Arc<str>>,
+    causes: Vec<String>,
+    lasting: bool,
 }
 
 fn count(diag: &mut Diag, problems: &[Problem]) {

@@ -11,5 +11,5 @@ fuzz_target!(|data: &[u8]| {
     let tool = &registry::TOOLS[usize::from(choice) % registry::TOOLS.len()];
     let Ok(artifact) = tool.decode(rest.to_vec().into()) else { return };
     let mut diag = Diag::new();
-    let _ = tool.finish(vec![("host".into(), artifact)], &Params::new(), Format::Native, &mut diag);
+    let _ = tool.finish(&[("host".into(), artifact)], &Params::new(), Format::Native, &mut diag);
 });

@@ -1,19 +1,21 @@
 //! Combines the op statistics of several hosts into those of the whole run.
 //!
-//! Takes the statistics of at least two hosts in the order of the request and gives one message; a single host needs
-//! no combining. Core ids become unique by adding 1000 per host.
+//! Takes the statistics of at least two hosts, one after the other in the order of the request, and gives one message; a
+//! single host needs no combining. Core ids become unique by adding 1000 per host.
 //! Must not fail: hosts disagree in odd ways, and each field has a rule for that.
 
 use xprof_proto::tensorflow::profiler::{
     Diagnostics, DisaggregatedServingLatency, FlatOpMetricsDb, KernelReport, KernelStatsDb, OpMetricsDb, OpStats,
-    PerCoreStepInfo, PerfEnv, PerformanceCounterResult, SourceStats, StepDatabaseResult, TfFunctionDb,
+    PerfEnv, PerformanceCounterResult, SourceStats, TfFunctionDb,
 };
+use xprof_proto::xprof::worker::v1;
 
-use super::hardware::has_device;
+use super::NO_STATS;
+use super::combine_steps::StepCombiner;
 use super::merge::{NumCores, OpMetricsDbCombiner};
-use super::run_environment;
-use super::step_intersection::intersect;
+use super::run_environment::RunEnvironmentCombiner;
 use super::tf_functions;
+use crate::reduction::Finished;
 
 /// How far apart the core ids of two hosts are.
 const CORE_IDS_PER_HOST: u32 = 1000;
@@ -21,183 +23,173 @@ const CORE_IDS_PER_HOST: u32 = 1000;
 /// Kernels beyond these are not kept.
 const MAX_KERNELS: usize = 1000;
 
-/// One message for all hosts.
-pub fn combine(hosts: &[&OpStats]) -> OpStats {
-    let (step_db, hlo_metrics_db) = combine_steps(hosts);
-    let mut whole = OpStats {
-        host_op_metrics_db: Some(merge_dbs(hosts, |h| h.host_op_metrics_db.as_ref(), NumCores::Ignore)),
-        device_op_metrics_db: Some(merge_dbs(hosts, |h| h.device_op_metrics_db.as_ref(), NumCores::Add)),
-        hlo_metrics_db_complete_steps_only: Some(hlo_metrics_db),
-        step_db: Some(step_db),
-        perf_env: Some(combine_perf_envs(hosts)),
-        run_environment: Some(run_environment::combine(hosts)),
-        kernel_stats_db: Some(KernelStatsDb::default()),
-        tf_function_db: Some(TfFunctionDb::default()),
-        diagnostics: Some(Diagnostics::default()),
-        performance_counter_result: Some(average_counters(hosts)),
-        source_stats: Some(SourceStats::default()),
-        flat_device_op_metrics_db: Some(FlatOpMetricsDb::default()),
-        disaggregated_serving_latency: combine_serving_latencies(hosts),
-        ..OpStats::default()
-    };
-    for (host_idx, host) in hosts.iter().enumerate() {
-        append_host(&mut whole, host_idx, host);
-    }
-    if let Some(kernels) = &mut whole.kernel_stats_db {
-        sort_kernels(&mut kernels.reports);
-        kernels.reports.truncate(MAX_KERNELS);
-    }
-    whole
+/// So many kernels may wait until the longest of them are chosen.
+const MAX_WAITING_KERNELS: usize = 4 * MAX_KERNELS;
+
+/// Builds one message for all hosts.
+#[derive(Debug, Default)]
+pub struct Combiner {
+    /// Hosts so far, in this pass.
+    n_hosts: usize,
+    /// Everything but the steps is there already.
+    is_second_pass: bool,
+    steps: StepCombiner,
+    host_ops: OpMetricsDbCombiner,
+    device_ops: OpMetricsDbCombiner,
+    run_environment: RunEnvironmentCombiner,
+    perf_env: PerfEnv,
+    kernels: Vec<KernelReport>,
+    tf_functions: TfFunctionDb,
+    diagnostics: Diagnostics,
+    counters: PerformanceCounterResult,
+    source_stats: SourceStats,
+    serving: ServingLatency,
+    inference: v1::InferenceRequests,
+    /// The fields that need no more than one host's.
+    whole: OpStats,
 }
 
-/// Adds what needs no more than the fields of one host.
-fn append_host(whole: &mut OpStats, host_idx: usize, host: &OpStats) {
-    for (id, details) in &host.core_id_to_details {
-        whole.core_id_to_details.entry(global_core_id(host_idx, *id)).or_insert_with(|| details.clone());
-    }
-    for (id, name) in &host.program_id_to_name_map {
-        whole.program_id_to_name_map.entry(*id).or_insert_with(|| name.clone());
-    }
-    if let (Some(to), Some(from)) = (&mut whole.kernel_stats_db, &host.kernel_stats_db) {
-        to.reports.extend_from_slice(&from.reports);
-    }
-    if let (Some(to), Some(from)) = (&mut whole.tf_function_db, &host.tf_function_db) {
-        tf_functions::merge(to, from);
-    }
-    if let (Some(to), Some(from)) = (&mut whole.diagnostics, &host.diagnostics) {
-        to.info.extend_from_slice(&from.info);
-        to.warnings.extend_from_slice(&from.warnings);
-        to.errors.extend_from_slice(&from.errors);
-    }
-    if let (Some(to), Some(from)) = (&mut whole.source_stats, &host.source_stats) {
-        let files = from.file_name_to_metrics.iter().map(|(file, metrics)| (file.clone(), metrics.clone()));
-        to.file_name_to_metrics.extend(files);
-    }
-}
-
-fn merge_dbs<'a>(
-    hosts: &[&'a OpStats],
-    table: impl Fn(&'a OpStats) -> Option<&'a OpMetricsDb>,
-    num_cores: NumCores,
-) -> OpMetricsDb {
-    let mut combiner = OpMetricsDbCombiner::new();
-    let no_ops = OpMetricsDb::default();
-    for host in hosts {
-        combiner.merge(table(host).unwrap_or(&no_ops), num_cores);
-    }
-    combiner.finish()
-}
-
-/// The steps that all hosts have in common, and the ops of these steps.
-fn combine_steps(hosts: &[&OpStats]) -> (StepDatabaseResult, OpMetricsDb) {
-    let any_has_device = hosts.iter().any(|h| has_device(device_type(h)));
-    // A host without a device beside others that have one only coordinates them.
-    let takes_part = |h: &OpStats| !any_has_device || has_device(device_type(h));
-    let members: Vec<(usize, &[PerCoreStepInfo])> = hosts
-        .iter()
-        .enumerate()
-        .filter(|(_, h)| takes_part(h))
-        .map(|(i, h)| (i, h.step_db.as_ref().map_or(&[][..], |db| &db.step_sequence)))
-        .collect();
-    let sequences: Vec<&[PerCoreStepInfo]> = members.iter().map(|(_, steps)| *steps).collect();
-    let common = intersect(&sequences);
-    let mut step_db = StepDatabaseResult {
-        empty_intersect: common.is_contradiction,
-        use_incomplete_step: hosts.iter().any(|h| has_incomplete_steps(h)),
-        ..StepDatabaseResult::default()
-    };
-    for i in 0..common.n_steps {
-        let parts = members.iter().zip(&common.first_step_idx);
-        let parts = parts.filter_map(|((host_idx, steps), first)| Some((*host_idx, steps.get(first + i)?)));
-        step_db.step_sequence.push(combine_step(i as u32, parts));
-    }
-    let parts = members.iter().zip(&common.first_step_idx);
-    let whole_steps = parts
-        .filter(|((host_idx, _), _)| !has_incomplete_steps(hosts[*host_idx]))
-        .filter_map(|((_, steps), first)| steps.get(*first..*first + common.n_steps));
-    (step_db, ops_of_steps(whole_steps.flatten()))
-}
-
-fn has_incomplete_steps(host: &OpStats) -> bool {
-    host.step_db.as_ref().is_some_and(|db| db.use_incomplete_step)
-}
-
-/// The ops of steps. Where steps disagree on what an op is, the first one of the first host decides.
-fn ops_of_steps<'a>(steps: impl Iterator<Item = &'a PerCoreStepInfo>) -> OpMetricsDb {
-    let mut combiner = OpMetricsDbCombiner::new();
-    let no_ops = OpMetricsDb::default();
-    for step in steps {
-        combiner.merge(step.hlo_metrics_db.as_ref().unwrap_or(&no_ops), NumCores::Add);
-    }
-    combiner.finish()
-}
-
-/// One common step. `parity:` transfers between host and devices are not carried over.
-fn combine_step<'a>(step_num: u32, parts: impl Iterator<Item = (usize, &'a PerCoreStepInfo)>) -> PerCoreStepInfo {
-    let mut step = PerCoreStepInfo { step_num, ..PerCoreStepInfo::default() };
-    let mut step_db = OpMetricsDbCombiner::new();
-    let no_ops = OpMetricsDb::default();
-    for (host_idx, part) in parts {
-        for (core, info) in &part.step_info_per_core {
-            let entry = step.step_info_per_core.entry(global_core_id(host_idx, *core));
-            entry.or_insert_with(|| info.clone()).step_num = step_num;
+impl Combiner {
+    /// Adds the next host.
+    pub fn add(&mut self, host: &v1::HostStats) {
+        let op_stats = host.op_stats.as_ref().unwrap_or(&NO_STATS);
+        if !self.is_second_pass {
+            self.add_tables(op_stats);
+            self.add_facts(op_stats);
+            self.add_texts(op_stats);
+            if let Some(inference) = &host.inference {
+                self.inference.requests.extend_from_slice(&inference.requests);
+                self.inference.names_models |= inference.names_models;
+            }
         }
-        for (core, db) in &part.all_reduce_db_per_core {
-            step.all_reduce_db_per_core.entry(global_core_id(host_idx, *core)).or_insert_with(|| db.clone());
-        }
-        for (core, replica) in &part.core_id_to_replica_id_map {
-            step.core_id_to_replica_id_map.entry(global_core_id(host_idx, *core)).or_insert(*replica);
-        }
-        // An absent table is merged like an empty one, for merging leaves a trace of itself.
-        step_db.merge(part.hlo_metrics_db.as_ref().unwrap_or(&no_ops), NumCores::Add);
+        self.steps.add(self.n_hosts, op_stats);
+        self.n_hosts += 1;
     }
-    step.hlo_metrics_db = Some(step_db.finish());
-    step
+
+    fn add_tables(&mut self, host: &OpStats) {
+        let no_ops = OpMetricsDb::default();
+        self.host_ops.merge(host.host_op_metrics_db.as_ref().unwrap_or(&no_ops), NumCores::Ignore);
+        self.device_ops.merge(host.device_op_metrics_db.as_ref().unwrap_or(&no_ops), NumCores::Add);
+        if let Some(from) = &host.kernel_stats_db {
+            self.kernels.extend_from_slice(&from.reports);
+            if self.kernels.len() > MAX_WAITING_KERNELS {
+                keep_longest(&mut self.kernels);
+            }
+        }
+        if let Some(from) = &host.tf_function_db {
+            tf_functions::merge(&mut self.tf_functions, from);
+        }
+    }
+
+    fn add_facts(&mut self, host: &OpStats) {
+        for (id, details) in &host.core_id_to_details {
+            let id = global_core_id(self.n_hosts, *id);
+            self.whole.core_id_to_details.entry(id).or_insert_with(|| details.clone());
+        }
+        for (id, name) in &host.program_id_to_name_map {
+            self.whole.program_id_to_name_map.entry(*id).or_insert_with(|| name.clone());
+        }
+        if let Some(environment) = &host.run_environment {
+            self.run_environment.add(environment);
+        }
+        if let Some(env) = &host.perf_env {
+            add_perf_env(&mut self.perf_env, env);
+        }
+        if let Some(counters) = &host.performance_counter_result {
+            self.counters.matrix_unit_utilization_percent += counters.matrix_unit_utilization_percent;
+            self.counters.hbm_utilization_percent += counters.hbm_utilization_percent;
+        }
+        if let Some(latency) = &host.disaggregated_serving_latency {
+            self.serving.add(latency);
+        }
+    }
+
+    fn add_texts(&mut self, host: &OpStats) {
+        if let Some(from) = &host.diagnostics {
+            self.diagnostics.info.extend_from_slice(&from.info);
+            self.diagnostics.warnings.extend_from_slice(&from.warnings);
+            self.diagnostics.errors.extend_from_slice(&from.errors);
+        }
+        if let Some(from) = &host.source_stats {
+            let files = from.file_name_to_metrics.iter().map(|(file, metrics)| (file.clone(), metrics.clone()));
+            self.source_stats.file_name_to_metrics.extend(files);
+        }
+    }
+
+    /// The whole, or a request to see the hosts again: then only their steps will be looked at.
+    pub fn finish(self) -> Finished<v1::HostStats, Self> {
+        let (step_db, hlo_metrics_db) = match self.steps.finish() {
+            Finished::Whole(steps) => steps,
+            Finished::Again(steps) => {
+                return Finished::Again(Self { steps, n_hosts: 0, is_second_pass: true, ..self });
+            }
+        };
+        let mut counters = self.counters;
+        // parity: hosts without counters count as hosts whose counters say 0.
+        counters.matrix_unit_utilization_percent /= self.n_hosts as f64;
+        counters.hbm_utilization_percent /= self.n_hosts as f64;
+        let mut kernels = self.kernels;
+        keep_longest(&mut kernels);
+        let op_stats = OpStats {
+            host_op_metrics_db: Some(self.host_ops.finish()),
+            device_op_metrics_db: Some(self.device_ops.finish()),
+            hlo_metrics_db_complete_steps_only: Some(hlo_metrics_db),
+            step_db: Some(step_db),
+            perf_env: Some(self.perf_env),
+            run_environment: Some(self.run_environment.finish()),
+            kernel_stats_db: Some(KernelStatsDb { reports: kernels }),
+            tf_function_db: Some(self.tf_functions),
+            diagnostics: Some(self.diagnostics),
+            performance_counter_result: Some(counters),
+            source_stats: Some(self.source_stats),
+            flat_device_op_metrics_db: Some(FlatOpMetricsDb::default()),
+            disaggregated_serving_latency: self.serving.finish(),
+            ..self.whole
+        };
+        Finished::Whole(v1::HostStats { op_stats: Some(op_stats), inference: Some(self.inference) })
+    }
 }
 
 /// `parity:` only these three facts of the hardware survive.
-fn combine_perf_envs(hosts: &[&OpStats]) -> PerfEnv {
-    let mut whole = PerfEnv::default();
-    for env in hosts.iter().filter_map(|h| h.perf_env.as_ref()) {
-        if env.peak_tera_flops_per_second > 0.0 {
-            whole.peak_tera_flops_per_second = env.peak_tera_flops_per_second;
-        }
-        if env.ridge_point > 0.0 {
-            whole.ridge_point = env.ridge_point;
-        }
-        if whole.peak_bws_giga_bytes_per_second.is_empty() {
-            whole.peak_bws_giga_bytes_per_second.clone_from(&env.peak_bws_giga_bytes_per_second);
-        }
+fn add_perf_env(whole: &mut PerfEnv, env: &PerfEnv) {
+    if env.peak_tera_flops_per_second > 0.0 {
+        whole.peak_tera_flops_per_second = env.peak_tera_flops_per_second;
     }
-    whole
-}
-
-/// `parity:` hosts without counters count as hosts whose counters say 0.
-fn average_counters(hosts: &[&OpStats]) -> PerformanceCounterResult {
-    let mut whole = PerformanceCounterResult::default();
-    for counters in hosts.iter().filter_map(|h| h.performance_counter_result.as_ref()) {
-        whole.matrix_unit_utilization_percent += counters.matrix_unit_utilization_percent;
-        whole.hbm_utilization_percent += counters.hbm_utilization_percent;
+    if env.ridge_point > 0.0 {
+        whole.ridge_point = env.ridge_point;
     }
-    whole.matrix_unit_utilization_percent /= hosts.len() as f64;
-    whole.hbm_utilization_percent /= hosts.len() as f64;
-    whole
+    if whole.peak_bws_giga_bytes_per_second.is_empty() {
+        whole.peak_bws_giga_bytes_per_second.clone_from(&env.peak_bws_giga_bytes_per_second);
+    }
 }
 
 /// The mean decode step over hosts. `parity:` prefill steps are ignored.
-fn combine_serving_latencies(hosts: &[&OpStats]) -> Option<DisaggregatedServingLatency> {
-    let mut n_steps = 0_i64;
-    let mut total_us = 0.0;
-    for latency in hosts.iter().filter_map(|h| h.disaggregated_serving_latency.as_ref()) {
-        n_steps = n_steps.wrapping_add(latency.num_decode_steps);
-        total_us += latency.decode_step_time_us.unwrap_or_default().avg * latency.num_decode_steps as f64;
+#[derive(Debug, Default)]
+struct ServingLatency {
+    n_steps: i64,
+    total_us: f64,
+}
+
+impl ServingLatency {
+    fn add(&mut self, latency: &DisaggregatedServingLatency) {
+        self.n_steps = self.n_steps.wrapping_add(latency.num_decode_steps);
+        self.total_us += latency.decode_step_time_us.unwrap_or_default().avg * latency.num_decode_steps as f64;
     }
-    if n_steps <= 0 {
-        return None;
+
+    fn finish(self) -> Option<DisaggregatedServingLatency> {
+        if self.n_steps <= 0 {
+            return None;
+        }
+        let mut whole = DisaggregatedServingLatency { num_decode_steps: self.n_steps, ..Default::default() };
+        whole.decode_step_time_us.get_or_insert_default().avg = self.total_us / self.n_steps as f64;
+        Some(whole)
     }
-    let mut whole = DisaggregatedServingLatency { num_decode_steps: n_steps, ..Default::default() };
-    whole.decode_step_time_us.get_or_insert_default().avg = total_us / n_steps as f64;
-    Some(whole)
+}
+
+/// The sort is stable: what is cut now would be cut after more hosts too.
+fn keep_longest(kernels: &mut Vec<KernelReport>) {
+    sort_kernels(kernels);
+    kernels.truncate(MAX_KERNELS);
 }
 
 /// The longest first; of equal ones, by all that tells kernels apart.
@@ -221,18 +213,31 @@ pub fn sort_kernels(reports: &mut [KernelReport]) {
     });
 }
 
-fn device_type(host: &OpStats) -> &str {
-    host.run_environment.as_ref().map_or("", |e| &e.device_type)
-}
-
-fn global_core_id(host_idx: usize, core_id: u32) -> u32 {
+/// A core's id in the whole run.
+pub fn global_core_id(host_idx: usize, core_id: u32) -> u32 {
     (host_idx as u32).wrapping_mul(CORE_IDS_PER_HOST).wrapping_add(core_id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xprof_proto::tensorflow::profiler::{CoreDetails, RunEnvironment, StepInfoResult};
+    use xprof_proto::tensorflow::profiler::{
+        CoreDetails, PerCoreStepInfo, RunEnvironment, StepDatabaseResult, StepInfoResult,
+    };
+
+    /// All hosts, in as many passes as it takes.
+    fn combine(hosts: &[OpStats]) -> v1::HostStats {
+        let mut combiner = Combiner::default();
+        loop {
+            for host in hosts {
+                combiner.add(&v1::HostStats { op_stats: Some(host.clone()), inference: None });
+            }
+            match combiner.finish() {
+                Finished::Whole(whole) => return whole,
+                Finished::Again(again) => combiner = again,
+            }
+        }
+    }
 
     fn host(name: &str, device_type: &str, steps: &[u64], matrix_percent: f64) -> OpStats {
         let step = |begin_ps: &u64| PerCoreStepInfo {
@@ -265,7 +270,7 @@ mod tests {
     }
 
     fn check(hosts: &[OpStats], steps: &[&[u32]], details: &[u32], device_type: &str, n_cores: i32) -> OpStats {
-        let whole = combine(&hosts.iter().collect::<Vec<_>>());
+        let whole = combine(hosts).op_stats.unwrap_or_default();
         let got: Vec<Vec<u32>> = whole
             .step_db
             .iter()
@@ -306,7 +311,7 @@ mod tests {
                 host
             });
             hosts[0].step_db.get_or_insert_default().use_incomplete_step = is_first_incomplete;
-            let whole = combine(&hosts.iter().collect::<Vec<_>>());
+            let whole = combine(&hosts).op_stats.unwrap_or_default();
             whole.hlo_metrics_db_complete_steps_only.map(|db| db.metrics_db[0].category.clone())
         };
         assert_eq!(category_of(["", "late"], ["early", ""], false).as_deref(), Some("late"));

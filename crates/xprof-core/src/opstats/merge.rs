@@ -20,7 +20,7 @@ pub enum NumCores {
 }
 
 /// Builds one table from several.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OpMetricsDbCombiner {
     db: OpMetricsDb,
     /// Rows by program and name. The keys stay in the rows.
@@ -69,18 +69,30 @@ impl OpMetricsDbCombiner {
     }
 
     /// Merges one row.
-    pub fn merge_row(&mut self, source: &OpMetrics, num_cores: NumCores) {
-        let row = self.row(source.hlo_module_id, &source.name);
-        copy_metadata(row, source);
+    pub fn merge_row(&mut self, source: &OpMetrics, num_cores: NumCores) -> Merged {
+        let row_idx = self.row_idx(source.hlo_module_id, &source.name);
+        let row = &mut self.db.metrics_db[row_idx];
+        let facts = copy_absent_facts(row, source);
         add_numbers(row, source);
         if num_cores == NumCores::Add {
             row.num_cores = row.num_cores.wrapping_add(source.num_cores);
         }
         add_breakdown(&mut row.memory_accessed_breakdown, &source.memory_accessed_breakdown);
+        Merged { row_idx, facts }
     }
 
     /// The row of a program and name; a new one has only these two.
     pub fn row(&mut self, hlo_module_id: u64, name: &str) -> &mut OpMetrics {
+        let idx = self.row_idx(hlo_module_id, name);
+        &mut self.db.metrics_db[idx]
+    }
+
+    /// The rows as they are, to change anything but their keys.
+    pub fn rows_mut(&mut self) -> &mut [OpMetrics] {
+        &mut self.db.metrics_db
+    }
+
+    fn row_idx(&mut self, hlo_module_id: u64, name: &str) -> usize {
         let rows = &mut self.db.metrics_db;
         let hash = self.hasher.hash_one((hlo_module_id, name));
         let entry = self.rows.entry(
@@ -88,15 +100,14 @@ impl OpMetricsDbCombiner {
             |idx| rows[*idx].hlo_module_id == hlo_module_id && rows[*idx].name == name,
             |idx| self.hasher.hash_one((rows[*idx].hlo_module_id, rows[*idx].name.as_str())),
         );
-        let idx = match entry {
+        match entry {
             hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
             hashbrown::hash_table::Entry::Vacant(place) => {
                 let idx = *place.insert(rows.len()).get();
                 rows.push(OpMetrics { hlo_module_id, name: name.to_owned(), ..OpMetrics::default() });
                 idx
             }
-        };
-        &mut rows[idx]
+        }
     }
 
     /// The table so far.
@@ -110,34 +121,64 @@ impl OpMetricsDbCombiner {
     }
 }
 
-/// What describes an op is taken from the first table that says it.
-fn copy_metadata(row: &mut OpMetrics, source: &OpMetrics) {
-    for (to, from) in [
-        (&mut row.long_name, &source.long_name),
-        (&mut row.category, &source.category),
-        (&mut row.provenance, &source.provenance),
-        (&mut row.deduplicated_name, &source.deduplicated_name),
-    ] {
-        if to.is_empty() {
-            to.clone_from(from);
+/// One fact of what describes an op, as opposed to what is counted of it.
+pub struct Fact {
+    /// Whether a row does not say it.
+    pub is_absent: fn(&OpMetrics) -> bool,
+    /// Copies it from the second row to the first.
+    pub copy: fn(&mut OpMetrics, &OpMetrics),
+}
+
+macro_rules! facts {
+    ($($field:ident $is_absent:expr;)*) => {
+        [$(Fact {
+            is_absent: |row| $is_absent(&row.$field),
+            copy: |to, from| to.$field.clone_from(&from.$field),
+        }),*]
+    };
+}
+
+/// Number of [`FACTS`].
+pub const N_FACTS: usize = 9;
+
+/// Each is taken from the first table that says it.
+pub static FACTS: [Fact; N_FACTS] = facts! {
+    long_name String::is_empty;
+    category String::is_empty;
+    provenance String::is_empty;
+    deduplicated_name String::is_empty;
+    fingerprint |v: &u64| *v == 0;
+    core_type |v: &i32| *v == 0;
+    layout Option::is_none;
+    // parity: the children of the first table stand for all; the counts of later ones are not added.
+    children Option::is_none;
+    source_info Option::is_none;
+};
+
+/// Where a row was merged, and which facts it brought: bit n for the nth of [`FACTS`].
+#[derive(Debug, Clone, Copy)]
+pub struct Merged {
+    /// The row's place in the table.
+    pub row_idx: usize,
+    facts: u16,
+}
+
+impl Merged {
+    /// Whether the row brought this fact.
+    pub fn brought(self, fact_idx: usize) -> bool {
+        self.facts >> fact_idx & 1 == 1
+    }
+}
+
+fn copy_absent_facts(row: &mut OpMetrics, source: &OpMetrics) -> u16 {
+    let mut brought = 0;
+    for (i, fact) in FACTS.iter().enumerate() {
+        if (fact.is_absent)(row) && !(fact.is_absent)(source) {
+            (fact.copy)(row, source);
+            brought |= 1 << i;
         }
     }
-    if row.fingerprint == 0 {
-        row.fingerprint = source.fingerprint;
-    }
-    if row.core_type == 0 {
-        row.core_type = source.core_type;
-    }
-    if row.layout.is_none() {
-        row.layout.clone_from(&source.layout);
-    }
-    // parity: the children of the first table stand for all; the counts of later ones are not added.
-    if row.children.is_none() {
-        row.children.clone_from(&source.children);
-    }
-    if row.source_info.is_none() {
-        row.source_info.clone_from(&source.source_info);
-    }
+    brought
 }
 
 fn add_numbers(row: &mut OpMetrics, source: &OpMetrics) {

@@ -1,22 +1,25 @@
 //! Op statistics: the artifact that most tools share, and how hosts become one.
 //!
-//! Map turns one prepared host into [`HostStats`]; [`reduce`] turns those of all hosts into [`RunStats`].
+//! Map turns one prepared host into [`HostStats`]; a [`Reducer`] turns those of all hosts into [`RunStats`].
 //! What the tools of the family have in common beyond that lives here too: numbers, orders, regroupings.
 //! Must not know any single tool.
 
 pub mod build;
 pub mod combine;
+mod combine_steps;
 pub mod framework_ops;
 pub mod hardware;
 mod inference;
 pub mod merge;
 pub mod numbers;
 pub mod op_record;
+mod reducer;
 pub mod roofline;
 pub mod run_environment;
 pub mod sort;
 pub mod step_diagnostics;
 pub mod step_intersection;
+mod step_ops;
 pub mod tf_functions;
 
 use std::sync::{Arc, LazyLock};
@@ -28,9 +31,10 @@ use xprof_proto::tensorflow::profiler::{
 };
 use xprof_proto::xprof::worker::v1::{self, InferenceRequest};
 
-use crate::artifact::{Artifact, HostPart};
+use crate::artifact::Artifact;
 use crate::prep::Prepared;
 use crate::{Diag, Error, Result};
+pub use reducer::{EdgeSteps, Reducer};
 
 /// What map leaves for the tools computed from op statistics.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,43 +67,12 @@ pub fn map(host: &Prepared, diag: &mut Diag) -> Result<HostStats> {
     Ok(stats)
 }
 
-/// Whether the first and the last step of a long run are left out because they are seldom whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EdgeSteps {
-    /// Leave them out, if the rule in [`reduce`] says so.
-    Drop,
-    /// Keep all steps.
-    Keep,
-}
-
 /// The op statistics of a whole run.
 #[derive(Debug, Clone)]
 pub struct RunStats {
     /// All hosts as one; of a single host, its own artifact and no copy.
     stats: Arc<HostStats>,
     n_edge_steps: usize,
-}
-
-/// All hosts to one whole.
-///
-/// A single host is taken as it is. If it is one without TPUs and has more than 5 steps, its first and last step can be
-/// left out; steps of several hosts never are. `parity:` the tools differ in which they do, so each one says so.
-pub fn reduce(mut parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, diag: &Diag) -> Result<RunStats> {
-    diag.check()?;
-    if parts.len() == 1
-        && let Some(part) = parts.pop()
-    {
-        let mut run = RunStats { stats: part.artifact, n_edge_steps: 0 };
-        run.n_edge_steps = usize::from(edge_steps == EdgeSteps::Drop && !run.is_tpu() && run.steps().len() > 5);
-        return Ok(run);
-    }
-    let empty = OpStats::default();
-    let hosts: Vec<&OpStats> = parts.iter().map(|p| p.artifact.0.op_stats.as_ref().unwrap_or(&empty)).collect();
-    let inference = || parts.iter().filter_map(|p| p.artifact.0.inference.as_ref());
-    let requests = inference().flat_map(|i| &i.requests).copied().collect();
-    let inference = v1::InferenceRequests { requests, names_models: inference().any(|i| i.names_models) };
-    let stats = v1::HostStats { op_stats: Some(combine::combine(&hosts)), inference: Some(inference) };
-    Ok(RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 })
 }
 
 // What is absent reads as empty.
@@ -183,38 +156,12 @@ pub(crate) mod tests {
         RunStats { stats: Arc::new(HostStats(stats)), n_edge_steps: 0 }
     }
 
-    fn part(n_steps: usize, is_tpu: bool) -> HostPart<HostStats> {
-        let step_db = StepDatabaseResult {
-            step_sequence: vec![PerCoreStepInfo::default(); n_steps],
-            ..StepDatabaseResult::default()
-        };
-        let op_stats = OpStats {
-            step_db: Some(step_db),
-            hlo_metrics_db_complete_steps_only: is_tpu.then(OpMetricsDb::default),
-            ..OpStats::default()
-        };
-        let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
-        HostPart { host: "h".into(), artifact: Arc::new(HostStats(stats)) }
-    }
-
-    fn check(parts: Vec<HostPart<HostStats>>, edge_steps: EdgeSteps, expected: usize) {
-        let run = reduce(parts, edge_steps, &Diag::new()).unwrap();
-        assert_eq!(run.steps().len(), expected);
-    }
-
-    #[test]
-    fn drops_the_edges_of_long_runs() {
-        check(vec![part(6, false)], EdgeSteps::Drop, 4);
-        check(vec![part(5, false)], EdgeSteps::Drop, 5);
-        check(vec![part(6, false)], EdgeSteps::Keep, 6);
-        check(vec![part(6, true)], EdgeSteps::Drop, 6);
-        check(vec![part(6, false), part(6, false)], EdgeSteps::Drop, 6);
-    }
-
     #[test]
     fn reads_what_it_writes() {
-        let stats = part(2, true).artifact;
-        assert_eq!(HostStats::decode(stats.encode().into()).unwrap(), *stats);
+        let step_db = StepDatabaseResult { use_incomplete_step: true, ..StepDatabaseResult::default() };
+        let op_stats = OpStats { step_db: Some(step_db), ..OpStats::default() };
+        let stats = HostStats(v1::HostStats { op_stats: Some(op_stats), inference: None });
+        assert_eq!(HostStats::decode(stats.encode().into()).unwrap(), stats);
         assert!(HostStats::decode(Bytes::from_static(b"\xff")).is_err());
     }
 }

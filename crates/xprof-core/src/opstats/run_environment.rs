@@ -1,17 +1,28 @@
 //! Combines what hosts say about where the program ran.
 //!
-//! Takes the statistics of all hosts and gives one description. Counts add up; of texts, mostly the last one stays.
+//! Takes one host after the other and gives one description. Counts add up; of texts, mostly the last one stays.
 
-use xprof_proto::tensorflow::profiler::{OpStats, PowerComponentMetrics, PowerMetrics, RunEnvironment};
+use xprof_proto::tensorflow::profiler::{PowerComponentMetrics, PowerMetrics, RunEnvironment};
 
-/// The run environment of all hosts.
-pub fn combine(hosts: &[&OpStats]) -> RunEnvironment {
-    let mut whole = RunEnvironment::default();
-    for (n_before, host) in hosts.iter().filter_map(|h| h.run_environment.as_ref()).enumerate() {
-        add(&mut whole, host, n_before);
+/// Builds the run environment of all hosts.
+#[derive(Debug, Default)]
+pub struct RunEnvironmentCombiner {
+    whole: RunEnvironment,
+    n_hosts: usize,
+}
+
+impl RunEnvironmentCombiner {
+    /// Adds the next host.
+    pub fn add(&mut self, host: &RunEnvironment) {
+        add(&mut self.whole, host, self.n_hosts);
+        self.n_hosts += 1;
     }
-    whole.host_count = whole.hostnames.len() as i32;
-    whole
+
+    /// All hosts.
+    pub fn finish(mut self) -> RunEnvironment {
+        self.whole.host_count = self.whole.hostnames.len() as i32;
+        self.whole
+    }
 }
 
 fn add(whole: &mut RunEnvironment, host: &RunEnvironment, n_before: usize) {
@@ -63,20 +74,17 @@ mod tests {
     use super::*;
 
     fn check(device_types: &[&str], device_type: &str, device_core_count: i32) {
-        let hosts: Vec<OpStats> = device_types
-            .iter()
-            .map(|device_type| OpStats {
-                run_environment: Some(RunEnvironment {
-                    device_type: (*device_type).into(),
-                    device_core_count: 2,
-                    task_count: 1,
-                    hostnames: [("same".to_owned(), true)].into(),
-                    ..RunEnvironment::default()
-                }),
-                ..OpStats::default()
-            })
-            .collect();
-        let whole = combine(&hosts.iter().collect::<Vec<_>>());
+        let mut combiner = RunEnvironmentCombiner::default();
+        for device_type in device_types {
+            combiner.add(&RunEnvironment {
+                device_type: (*device_type).into(),
+                device_core_count: 2,
+                task_count: 1,
+                hostnames: [("same".to_owned(), true)].into(),
+                ..RunEnvironment::default()
+            });
+        }
+        let whole = combiner.finish();
         assert_eq!((whole.device_type.as_str(), whole.device_core_count), (device_type, device_core_count));
         assert_eq!((whole.host_count, whole.task_count), (1, device_types.len() as i32));
     }

@@ -1,6 +1,7 @@
 //! Finds the steps that all hosts have in common.
 //!
-//! Takes the step tables of the hosts that take part and gives, for each, where its share of the common steps begins.
+//! Takes the times of the steps of each host that takes part and gives, for each, where its share of the common steps
+//! begins.
 //! Hosts number their steps independently, so steps are matched by time; it must not look at step numbers or names.
 //!
 //! ```text
@@ -24,23 +25,22 @@ pub struct StepIntersection {
 
 /// A stretch of time of a step or of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Span {
+pub struct Span {
     begin_ps: u64,
     duration_ps: u64,
 }
 
 /// Intersects the step sequences of several hosts.
-pub fn intersect(hosts: &[&[PerCoreStepInfo]]) -> StepIntersection {
-    let spans: Vec<Vec<Span>> = hosts.iter().map(|steps| steps.iter().map(step_span).collect()).collect();
+pub fn intersect(hosts: &[&[Span]]) -> StepIntersection {
     // The host that saw the least decides; of equal ones the first (`parity:` the reference leaves that to hashing).
-    let Some(chief) = (0..spans.len()).min_by_key(|i| hull(spans[*i].iter().copied()).duration_ps) else {
+    let Some(chief) = hosts.iter().min_by_key(|steps| hull(steps.iter().copied()).duration_ps) else {
         return StepIntersection::default();
     };
-    let alignments: Vec<Alignment> = spans.iter().map(|steps| Alignment::best(steps, &spans[chief])).collect();
+    let alignments: Vec<Alignment> = hosts.iter().map(|steps| Alignment::best(steps, chief)).collect();
     let begin = alignments.iter().map(|a| a.begin_chief).max().unwrap_or(0);
     let end = alignments.iter().map(|a| a.begin_chief + a.count).min().unwrap_or(0);
-    if spans[chief].is_empty() || begin >= end {
-        let is_contradiction = !spans[chief].is_empty() && begin > end;
+    if chief.is_empty() || begin >= end {
+        let is_contradiction = !chief.is_empty() && begin > end;
         return StepIntersection { n_steps: 0, first_step_idx: vec![0; hosts.len()], is_contradiction };
     }
     StepIntersection {
@@ -52,15 +52,23 @@ pub fn intersect(hosts: &[&[PerCoreStepInfo]]) -> StepIntersection {
 
 /// Which steps of a host go with which steps of the chief.
 #[derive(Debug, Clone, Copy)]
-struct Alignment {
-    begin_host: usize,
-    begin_chief: usize,
-    count: usize,
+pub struct Alignment {
+    /// The host's first step that has a partner.
+    pub begin_host: usize,
+    /// The chief's.
+    pub begin_chief: usize,
+    /// How many steps have one.
+    pub count: usize,
 }
 
 impl Alignment {
+    /// The chief's step beside a step of the host, or where it would be.
+    pub fn chief_of(self, host_step_idx: usize) -> Option<usize> {
+        (host_step_idx + self.begin_chief).checked_sub(self.begin_host)
+    }
+
     /// The alignment under which paired steps overlap the most.
-    fn best(host: &[Span], chief: &[Span]) -> Self {
+    pub fn best(host: &[Span], chief: &[Span]) -> Self {
         if host.is_empty() || chief.is_empty() {
             return Self { begin_host: 0, begin_chief: 0, count: 0 };
         }
@@ -96,7 +104,7 @@ impl Span {
 }
 
 /// The time from the first begin to the last end over all cores.
-fn step_span(step: &PerCoreStepInfo) -> Span {
+pub fn step_span(step: &PerCoreStepInfo) -> Span {
     hull(step.step_info_per_core.values().map(|s| Span { begin_ps: s.begin_ps, duration_ps: s.duration_ps }))
 }
 
@@ -126,8 +134,9 @@ mod tests {
             .into(),
             ..PerCoreStepInfo::default()
         };
-        let hosts: Vec<Vec<PerCoreStepInfo>> = hosts.iter().map(|steps| steps.iter().map(step).collect()).collect();
-        let hosts: Vec<&[PerCoreStepInfo]> = hosts.iter().map(Vec::as_slice).collect();
+        let hosts: Vec<Vec<Span>> =
+            hosts.iter().map(|steps| steps.iter().map(|times| step_span(&step(times))).collect()).collect();
+        let hosts: Vec<&[Span]> = hosts.iter().map(Vec::as_slice).collect();
         let first_step_idx = first_step_idx.to_vec();
         assert_eq!(intersect(&hosts), StepIntersection { n_steps, first_step_idx, is_contradiction });
     }

@@ -15,7 +15,7 @@ use crate::answer::Answer;
 use crate::artifact::Artifact;
 use crate::prep::Prepared;
 use crate::prep::timespan::device_span;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Finished, HostPart, Params, Reduction, Tool};
 use crate::xspace::schema::line_names;
 use crate::xspace::{Line, Plane, StatKind, StatValue};
 use crate::{Diag, Error, Result};
@@ -63,6 +63,7 @@ impl Tool for EventTimeFractionAnalyzer {
     type Options = Vec<String>;
     type Artifact = EventTimeFractions;
     type Whole = EventTimeFractions;
+    type Reduction = EventTimeFractions;
 
     // === options ===
 
@@ -79,9 +80,8 @@ impl Tool for EventTimeFractionAnalyzer {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<EventTimeFractions>>, _: &Vec<String>, diag: &mut Diag) -> Result<Self::Whole> {
-        diag.check()?;
-        Ok(concatenate(parts.iter().map(|part| part.artifact.as_ref())))
+    fn reduce(_: &Vec<String>) -> EventTimeFractions {
+        EventTimeFractions::default()
     }
 
     // === render ===
@@ -93,23 +93,38 @@ impl Tool for EventTimeFractionAnalyzer {
     }
 }
 
-/// All hosts as one. `parity:` chips of one name are taken for one chip, whatever their hosts.
-pub fn concatenate<'a>(hosts: impl Iterator<Item = &'a EventTimeFractions>) -> EventTimeFractions {
-    let mut whole = EventTimeFractions::default();
-    for (target, part) in hosts.flat_map(|host| &host.0.results) {
-        let result = whole.0.results.entry(target.clone()).or_default();
-        for (name, chip) in &part.chip_event_time_fractions {
-            let all = result.chip_event_time_fractions.entry(name.clone()).or_default();
-            all.id.clone_from(&chip.id);
-            all.event_time_fractions.extend_from_slice(&chip.event_time_fractions);
-        }
-        for (name, host) in &part.host_event_time_fractions {
-            let all = result.host_event_time_fractions.entry(name.clone()).or_default();
-            all.hostname.clone_from(&host.hostname);
-            all.event_time_fractions.extend_from_slice(&host.event_time_fractions);
+impl EventTimeFractions {
+    /// Adds those of another host. `parity:` chips of one name are taken for one chip, whatever their hosts.
+    pub fn append(&mut self, host: &Self) {
+        for (target, part) in &host.0.results {
+            let result = self.0.results.entry(target.clone()).or_default();
+            for (name, chip) in &part.chip_event_time_fractions {
+                let all = result.chip_event_time_fractions.entry(name.clone()).or_default();
+                all.id.clone_from(&chip.id);
+                all.event_time_fractions.extend_from_slice(&chip.event_time_fractions);
+            }
+            for (name, host) in &part.host_event_time_fractions {
+                let all = result.host_event_time_fractions.entry(name.clone()).or_default();
+                all.hostname.clone_from(&host.hostname);
+                all.event_time_fractions.extend_from_slice(&host.event_time_fractions);
+            }
         }
     }
-    whole
+}
+
+impl Reduction for EventTimeFractions {
+    type Artifact = Self;
+    type Whole = Self;
+
+    fn add(&mut self, part: HostPart<Self>, diag: &mut Diag) -> Result<()> {
+        diag.check()?;
+        self.append(&part.artifact);
+        Ok(())
+    }
+
+    fn finish(self, _diag: &mut Diag) -> Result<Finished<Self, Self>> {
+        Ok(Finished::Whole(self))
+    }
 }
 
 /// What was found in one step.
@@ -284,7 +299,8 @@ mod tests {
         let part = EventTimeFractions(EventTimeFractionAnalyzerResults {
             results: [("x".to_owned(), found(vec![plane(0, &[4_000], &[(0, "x", V::Uint(1_000))])], "x"))].into(),
         });
-        let whole = concatenate([&part, &part].into_iter());
+        let mut whole = part.clone();
+        whole.append(&part);
         let result = &whole.0.results["x"];
         assert_eq!(result.chip_event_time_fractions["/device:TPU:0"].event_time_fractions, [0.25, 0.25]);
         assert_eq!(result.host_event_time_fractions["h"].event_time_fractions, [0.25, 0.25]);

@@ -15,9 +15,9 @@ use crate::opstats::numbers::safe_div;
 use crate::opstats::op_record::{OpTimes, Rank, Ranking};
 use crate::opstats::roofline::{Peaks, Roofline};
 use crate::opstats::sort::by_self_time;
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 
 /// Ops beyond these are not shown; idle time counts as one.
@@ -33,6 +33,7 @@ impl Tool for FrameworkOpStats {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -48,8 +49,8 @@ impl Tool for FrameworkOpStats {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Keep, diag)
+    fn reduce((): &()) -> Reducer {
+        Reducer::new(EdgeSteps::Keep)
     }
 
     // === render ===

@@ -11,9 +11,9 @@ use crate::answer::datatable::{ColumnType, DataTable};
 use crate::opstats::op_record::{OpTimes, Rank, Ranking, source_cell};
 use crate::opstats::roofline::{Peaks, Roofline};
 use crate::opstats::sort::by_self_time;
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 
 /// The tool.
@@ -26,6 +26,7 @@ impl Tool for HloStats {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -41,8 +42,8 @@ impl Tool for HloStats {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Keep, diag)
+    fn reduce((): &()) -> Reducer {
+        Reducer::new(EdgeSteps::Keep)
     }
 
     // === render ===

@@ -7,9 +7,9 @@ use xprof_proto::tensorflow::profiler::KernelReport;
 
 use crate::answer::Answer;
 use crate::answer::datatable::{ColumnType, DataTable};
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 
 /// The tool.
@@ -22,6 +22,7 @@ impl Tool for KernelStats {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -37,8 +38,8 @@ impl Tool for KernelStats {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Keep, diag)
+    fn reduce((): &()) -> Reducer {
+        Reducer::new(EdgeSteps::Keep)
     }
 
     // === render ===
@@ -115,6 +116,9 @@ mod tests {
     use xprof_proto::tensorflow::profiler::{KernelStatsDb, OpStats};
     use xprof_proto::xprof::worker::v1;
 
+    use crate::reduction::reduce_all;
+    use crate::tools::HostPart;
+
     fn check(kernels: &[KernelReport], rows: &str) {
         let csv = csv::write(&table(kernels));
         assert_eq!(csv.split_once('\n').map(|(_, rows)| rows), Some(rows));
@@ -130,8 +134,8 @@ mod tests {
             let stats = v1::HostStats { op_stats: Some(op_stats), inference: None };
             HostPart { host: host.into(), artifact: Arc::new(HostStats(stats)) }
         };
-        let totals = |parts| {
-            let run = KernelStats::reduce(parts, &(), &mut Diag::new()).unwrap();
+        let totals = |parts: Vec<HostPart<HostStats>>| {
+            let run = reduce_all(KernelStats::reduce(&()), &parts, &mut Diag::new()).unwrap();
             run.kernels().iter().map(|k| k.total_duration_ns).collect::<Vec<_>>()
         };
         assert_eq!(totals(vec![part("a", &[5, 2]), part("b", &[9, 5])]), [9, 5, 5, 2]);

@@ -26,6 +26,7 @@ use crate::answer::Answer;
 use crate::artifact::Artifact;
 pub use crate::artifact::HostPart;
 use crate::prep::Prepared;
+pub use crate::reduction::{AllParts, Finished, Reduction};
 use crate::{Diag, Result};
 
 /// One analysis tool.
@@ -37,11 +38,13 @@ pub trait Tool: 'static {
     const MAP_PARAMS: &'static [&'static str] = &[];
 
     /// What the client may ask for.
-    type Options;
+    type Options: Send;
     /// What map leaves for reduce.
     type Artifact: Artifact;
     /// All hosts together.
     type Whole;
+    /// What makes the whole of the artifacts.
+    type Reduction: Reduction<Artifact = Self::Artifact, Whole = Self::Whole>;
 
     /// 1 — Reads the options from the request; a bad value is [`crate::Error::InvalidParameter`].
     fn options(params: &Params) -> Result<Self::Options>;
@@ -49,8 +52,8 @@ pub trait Tool: 'static {
     /// 2 — One host's trace to its artifact. `options` holds only what [`Tool::MAP_PARAMS`] names, the rest are defaults.
     fn map(host: &Prepared, options: &Self::Options, diag: &mut Diag) -> Result<Self::Artifact>;
 
-    /// 3 — All hosts, in the order of the request, to one whole. Never empty.
-    fn reduce(parts: Vec<HostPart<Self::Artifact>>, options: &Self::Options, diag: &mut Diag) -> Result<Self::Whole>;
+    /// 3 — Begins to make one whole of all hosts, to which each is added when its turn comes.
+    fn reduce(options: &Self::Options) -> Self::Reduction;
 
     /// 4 — Writes the answer.
     fn render(whole: &Self::Whole, options: &Self::Options, out: &mut Answer) -> Result<()>;

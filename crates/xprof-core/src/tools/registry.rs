@@ -15,7 +15,7 @@ use super::pod_viewer::PodViewer;
 use super::roofline_model::RooflineModel;
 use super::smart_suggestion::SmartSuggestionTool;
 use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
-use super::{HostPart, Params, Tool};
+use super::{Finished, HostPart, Params, Reduction, Tool};
 use crate::answer::Answer;
 use crate::artifact::{AnyArtifact, Artifact};
 use crate::prep::Prepared;
@@ -34,7 +34,7 @@ pub struct Entry {
     pub artifact_version: u32,
     check: fn(&Params) -> Result<()>,
     map: fn(&Prepared, &Params, &mut Diag) -> Result<AnyArtifact>,
-    finish: fn(Vec<(Arc<str>, AnyArtifact)>, &Params, Answer, &mut Diag) -> Result<Answer>,
+    reduce: fn(&Params, Answer) -> Result<Box<dyn Erased>>,
     decode: fn(Bytes) -> Result<AnyArtifact>,
 }
 
@@ -70,16 +70,9 @@ impl Entry {
             artifact_version: T::Artifact::VERSION,
             check: |params| T::options(params).map(drop),
             map: |host, params, diag| T::map(host, &T::options(params)?, diag).map(AnyArtifact::new),
-            finish: |parts, params, mut answer, diag| {
+            reduce: |params, out| {
                 let options = T::options(params)?;
-                let parts = parts
-                    .into_iter()
-                    .map(|(host, artifact)| Ok(HostPart { host, artifact: artifact.downcast()? }))
-                    .collect::<Result<Vec<_>>>()?;
-                let whole = T::reduce(parts, &options, diag)?;
-                diag.check()?;
-                T::render(&whole, &options, &mut answer)?;
-                answer.finish()
+                Ok(Box::new(Typed::<T> { reduction: T::reduce(&options), options, out }))
             },
             decode: |bytes| T::Artifact::decode(bytes).map(AnyArtifact::new),
         }
@@ -95,24 +88,97 @@ impl Entry {
         (self.map)(host, &params.only(self.map_params), diag)
     }
 
+    /// Begins reduce and render: hosts are added one by one. The answer is written into `out`, an empty one or its format.
+    pub fn reduce(&self, params: &Params, out: impl Into<Answer>) -> Result<AnyReduction> {
+        Ok(AnyReduction { inner: (self.reduce)(params, out.into())?, n_hosts: 0 })
+    }
+
     /// Reduce and render: the artifacts of all hosts, in the order of the request, to the answer, which is written into
     /// `out`, an empty answer or its format.
     pub fn finish(
         &self,
-        parts: Vec<(Arc<str>, AnyArtifact)>,
+        parts: &[(Arc<str>, AnyArtifact)],
         params: &Params,
         out: impl Into<Answer>,
         diag: &mut Diag,
     ) -> Result<Answer> {
-        if parts.is_empty() {
-            return Err(Error::NotFound("no host was selected".into()));
+        let mut reduction = self.reduce(params, out)?;
+        loop {
+            for (host, artifact) in parts {
+                reduction.add(Arc::clone(host), artifact, diag)?;
+            }
+            match reduction.finish(diag)? {
+                Finished::Whole(answer) => return Ok(answer),
+                Finished::Again(again) => reduction = again,
+            }
         }
-        (self.finish)(parts, params, out.into(), diag)
     }
 
     /// Reads an artifact that another process encoded.
     pub fn decode(&self, bytes: Bytes) -> Result<AnyArtifact> {
         (self.decode)(bytes)
+    }
+}
+
+/// Reduce and render of one request, with the tool's types forgotten.
+pub struct AnyReduction {
+    inner: Box<dyn Erased>,
+    n_hosts: usize,
+}
+
+impl std::fmt::Debug for AnyReduction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnyReduction").field("n_hosts", &self.n_hosts).finish_non_exhaustive()
+    }
+}
+
+impl AnyReduction {
+    /// Reduce: adds the next host, in the order of the request.
+    pub fn add(&mut self, host: Arc<str>, artifact: &AnyArtifact, diag: &mut Diag) -> Result<()> {
+        diag.check()?;
+        self.n_hosts += 1;
+        self.inner.add(host, artifact, diag)
+    }
+
+    /// After the last host: renders the answer, unless the hosts are needed once more.
+    pub fn finish(self, diag: &mut Diag) -> Result<Finished<Answer, Self>> {
+        if self.n_hosts == 0 {
+            return Err(Error::NotFound("no host was selected".into()));
+        }
+        diag.check()?;
+        Ok(match self.inner.finish(diag)? {
+            Finished::Whole(answer) => Finished::Whole(answer),
+            Finished::Again(inner) => Finished::Again(Self { inner, n_hosts: 0 }),
+        })
+    }
+}
+
+/// What [`AnyReduction`] can ask of a tool.
+trait Erased: Send {
+    fn add(&mut self, host: Arc<str>, artifact: &AnyArtifact, diag: &mut Diag) -> Result<()>;
+    fn finish(self: Box<Self>, diag: &mut Diag) -> Result<Finished<Answer, Box<dyn Erased>>>;
+}
+
+struct Typed<T: Tool> {
+    options: T::Options,
+    reduction: T::Reduction,
+    out: Answer,
+}
+
+impl<T: Tool> Erased for Typed<T> {
+    fn add(&mut self, host: Arc<str>, artifact: &AnyArtifact, diag: &mut Diag) -> Result<()> {
+        self.reduction.add(HostPart { host, artifact: artifact.downcast()? }, diag)
+    }
+
+    fn finish(self: Box<Self>, diag: &mut Diag) -> Result<Finished<Answer, Box<dyn Erased>>> {
+        let Self { options, reduction, mut out } = *self;
+        let whole = match reduction.finish(diag)? {
+            Finished::Whole(whole) => whole,
+            Finished::Again(reduction) => return Ok(Finished::Again(Box::new(Self { options, reduction, out }))),
+        };
+        diag.check()?;
+        T::render(&whole, &options, &mut out)?;
+        Ok(Finished::Whole(out.finish()?))
     }
 }
 

@@ -9,10 +9,10 @@ mod recommendation;
 
 use crate::answer::Answer;
 use crate::opstats::step_diagnostics::{self, Messages};
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
 use crate::tools::input_pipeline;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 
 /// The tool.
@@ -25,6 +25,7 @@ impl Tool for InputPipelineAnalyzer {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -40,8 +41,8 @@ impl Tool for InputPipelineAnalyzer {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Drop, diag)
+    fn reduce((): &()) -> Reducer {
+        Reducer::new(EdgeSteps::Drop)
     }
 
     // === render ===

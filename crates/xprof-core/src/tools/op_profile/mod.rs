@@ -12,9 +12,9 @@ use crate::answer::json::{Dialect, JsonWriter};
 use crate::opstats::framework_ops::Idle;
 use crate::opstats::hardware::hardware;
 use crate::opstats::numbers::safe_div;
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 use cost::Scale;
 use tree::Tree;
@@ -60,6 +60,7 @@ impl Tool for OpProfile {
     type Options = GroupBy;
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -80,8 +81,8 @@ impl Tool for OpProfile {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, _group_by: &GroupBy, diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Drop, diag)
+    fn reduce(_group_by: &GroupBy) -> Reducer {
+        Reducer::new(EdgeSteps::Drop)
     }
 
     // === render ===

@@ -10,10 +10,10 @@ mod run_environment;
 use crate::answer::Answer;
 use crate::opstats::hardware::hardware;
 use crate::opstats::step_diagnostics::{self, Messages};
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
 use crate::tools::input_pipeline;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 
 const NO_DEVICE_TRACE: &str = "No TensorCore device trace was collected. This might happen if your job hadn't been \
@@ -29,6 +29,7 @@ impl Tool for OverviewPage {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -44,8 +45,8 @@ impl Tool for OverviewPage {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Drop, diag)
+    fn reduce((): &()) -> Reducer {
+        Reducer::new(EdgeSteps::Drop)
     }
 
     // === render ===

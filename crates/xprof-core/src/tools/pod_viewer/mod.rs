@@ -11,9 +11,9 @@ use crate::answer::Answer;
 use crate::answer::json::{Dialect, JsonWriter};
 use crate::opstats::numbers::ps_to_us;
 use crate::opstats::step_diagnostics;
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 use breakdown::{Activity, Breakdown};
 
@@ -27,6 +27,7 @@ impl Tool for PodViewer {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -42,10 +43,10 @@ impl Tool for PodViewer {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
+    fn reduce((): &()) -> Reducer {
         // parity: the reference keeps all steps if this tool is the first that a session is asked for, and else shows those
         // that the first one left in its cache. The order of requests must not matter here, so it is as after the overview.
-        opstats::reduce(parts, EdgeSteps::Drop, diag)
+        Reducer::new(EdgeSteps::Drop)
     }
 
     // === render ===

@@ -9,9 +9,9 @@ mod table;
 use crate::answer::Answer;
 use crate::opstats::roofline::Peaks;
 use crate::opstats::step_diagnostics::{self, Messages};
-use crate::opstats::{self, EdgeSteps, HostStats, RunStats};
+use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Params, Tool};
 use crate::{Diag, Result};
 
 /// The tool.
@@ -24,6 +24,7 @@ impl Tool for RooflineModel {
     type Options = ();
     type Artifact = HostStats;
     type Whole = RunStats;
+    type Reduction = Reducer;
 
     // === options ===
 
@@ -39,8 +40,8 @@ impl Tool for RooflineModel {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<HostStats>>, (): &(), diag: &mut Diag) -> Result<RunStats> {
-        opstats::reduce(parts, EdgeSteps::Drop, diag)
+    fn reduce((): &()) -> Reducer {
+        Reducer::new(EdgeSteps::Drop)
     }
 
     // === render ===

@@ -8,12 +8,12 @@ mod barrier;
 use bytes::Bytes;
 use xprof_proto::tensorflow::profiler::{EventTimeFractionAnalyzerResults, SmartSuggestion};
 
-use super::event_time_fraction_analyzer::{BARRIER_CORES, EventTimeFractions, concatenate, fractions};
+use super::event_time_fraction_analyzer::{BARRIER_CORES, EventTimeFractions, fractions};
 use crate::answer::Answer;
 use crate::answer::json::{Dialect, JsonWriter};
 use crate::artifact::Artifact;
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Finished, HostPart, Params, Reduction, Tool};
 use crate::{Diag, Result};
 
 /// What the rules want to know of one host: the shares of steps that it waited at barriers.
@@ -37,6 +37,21 @@ impl Artifact for Signals {
     }
 }
 
+impl Reduction for Signals {
+    type Artifact = Self;
+    type Whole = Self;
+
+    fn add(&mut self, part: HostPart<Self>, diag: &mut Diag) -> Result<()> {
+        diag.check()?;
+        self.0.append(&part.artifact.0);
+        Ok(())
+    }
+
+    fn finish(self, _diag: &mut Diag) -> Result<Finished<Self, Self>> {
+        Ok(Finished::Whole(self))
+    }
+}
+
 /// The tool.
 #[derive(Debug)]
 pub struct SmartSuggestionTool;
@@ -47,6 +62,7 @@ impl Tool for SmartSuggestionTool {
     type Options = ();
     type Artifact = Signals;
     type Whole = Signals;
+    type Reduction = Signals;
 
     // === options ===
 
@@ -63,9 +79,8 @@ impl Tool for SmartSuggestionTool {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<Signals>>, (): &(), diag: &mut Diag) -> Result<Signals> {
-        diag.check()?;
-        Ok(Signals(concatenate(parts.iter().map(|part| &part.artifact.0))))
+    fn reduce((): &()) -> Signals {
+        Signals::default()
     }
 
     // === render ===

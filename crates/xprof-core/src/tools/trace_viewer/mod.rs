@@ -27,7 +27,7 @@ pub use window::Window;
 
 use crate::answer::Answer;
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{AllParts, HostPart, Params, Tool};
 use crate::{Diag, Error, Result};
 
 /// Content type of binary answers.
@@ -44,6 +44,7 @@ impl Tool for StreamingTraceViewer {
     type Options = Options;
     type Artifact = Window;
     type Whole = Vec<HostPart<Window>>;
+    type Reduction = AllParts<Window>;
 
     // === options ===
 
@@ -59,20 +60,20 @@ impl Tool for StreamingTraceViewer {
 
     // === reduce ===
 
-    /// Hosts stay as they are, side by side. An event that was asked for must be on one of them; the reference wants it
-    /// on all of them.
-    fn reduce(parts: Vec<HostPart<Window>>, options: &Options, _diag: &mut Diag) -> Result<Self::Whole> {
-        match &options.query {
-            options::Query::Details(query) if parts.iter().all(|part| part.artifact.not_found) => {
-                Err(Error::NotFound(format!("Event not found: {:?} at {} ps", query.name, query.begin_ps)))
-            }
-            _ => Ok(parts),
-        }
+    /// Hosts stay as they are, side by side.
+    fn reduce(_options: &Options) -> AllParts<Window> {
+        AllParts::default()
     }
 
     // === render ===
 
+    /// An event that was asked for must be on one of the hosts; the reference wants it on all of them.
     fn render(parts: &Self::Whole, options: &Options, out: &mut Answer) -> Result<()> {
+        if let options::Query::Details(query) = &options.query
+            && parts.iter().all(|part| part.artifact.not_found)
+        {
+            return Err(Error::NotFound(format!("Event not found: {:?} at {} ps", query.name, query.begin_ps)));
+        }
         if options.binary {
             out.content_type = BINARY;
             return render::pb::write(parts, options.full_dma, out.buffer());

@@ -12,7 +12,7 @@ use super::render;
 use crate::answer::Answer;
 use crate::artifact::Artifact;
 use crate::prep::Prepared;
-use crate::tools::{HostPart, Params, Tool};
+use crate::tools::{Finished, HostPart, Params, Reduction, Tool};
 use crate::{Diag, Error, Result};
 
 /// How many events are listed; the earliest ones count.
@@ -52,6 +52,32 @@ impl Artifact for WholeTrace {
     }
 }
 
+/// Takes one host and no more.
+#[derive(Debug, Default)]
+pub struct OnlyHost {
+    body: Bytes,
+    n_hosts: usize,
+}
+
+impl Reduction for OnlyHost {
+    type Artifact = WholeTrace;
+    type Whole = Bytes;
+
+    fn add(&mut self, part: HostPart<WholeTrace>, _diag: &mut Diag) -> Result<()> {
+        self.n_hosts += 1;
+        // The bodies of several hosts are of no use: only their number is told.
+        self.body = if self.n_hosts == 1 { part.artifact.body.clone() } else { Bytes::new() };
+        Ok(())
+    }
+
+    fn finish(self, _diag: &mut Diag) -> Result<Finished<Bytes, Self>> {
+        match self.n_hosts {
+            1 => Ok(Finished::Whole(self.body)),
+            n => Err(Error::Unsupported(format!("Trace events tool expects only 1 XSpace path but gets {n}"))),
+        }
+    }
+}
+
 impl Tool for TraceViewer {
     const NAME: &'static str = "trace_viewer";
     const MAP_PARAMS: &'static [&'static str] = &["format"];
@@ -59,6 +85,7 @@ impl Tool for TraceViewer {
     type Options = PlainOptions;
     type Artifact = WholeTrace;
     type Whole = Bytes;
+    type Reduction = OnlyHost;
 
     // === options ===
 
@@ -80,14 +107,8 @@ impl Tool for TraceViewer {
 
     // === reduce ===
 
-    fn reduce(parts: Vec<HostPart<WholeTrace>>, _options: &PlainOptions, _diag: &mut Diag) -> Result<Bytes> {
-        match &parts[..] {
-            [part] => Ok(part.artifact.body.clone()),
-            _ => {
-                let n = parts.len();
-                Err(Error::Unsupported(format!("Trace events tool expects only 1 XSpace path but gets {n}")))
-            }
-        }
+    fn reduce(_options: &PlainOptions) -> OnlyHost {
+        OnlyHost::default()
     }
 
     // === render ===
