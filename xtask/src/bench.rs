@@ -52,7 +52,8 @@ pub fn run(args: &Args) -> Result<()> {
     cmd!(shell, "cargo build --release -p xtask").run()?;
     let program = crate::target_dir().join("release/xtask");
     let mut cases = vec!["read".to_owned(), "prepare".to_owned()];
-    for tool in registry::TOOLS {
+    // Tools that show programs have benches of their own in the core.
+    for tool in registry::TOOLS.iter().filter(|tool| tool.needs_events) {
         cases.push(format!("map/{}", tool.name));
         cases.push(format!("render/{}", tool.name));
     }

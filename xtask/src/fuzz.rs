@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 #[derive(clap::Args)]
 pub struct Args {
     /// Fuzz target
-    #[arg(default_value = "xspace", value_parser = ["xspace", "wire", "hlo", "pipeline", "artifact"])]
+    #[arg(default_value = "xspace", value_parser = ["xspace", "wire", "hlo", "graph", "pipeline", "artifact"])]
     target: String,
     /// How long, in seconds
     #[arg(long, default_value_t = 60)]

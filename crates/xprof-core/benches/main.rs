@@ -3,23 +3,35 @@
 //! Ids are `stage/tool/trace`. Each case asserts its result once, before it is timed.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run must stop")]
 
+mod hlo;
+
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use prost::Message as _;
 use xprof_core::Diag;
 use xprof_core::answer::Format;
-use xprof_core::fixture::{TpuSession, generate_host};
+use xprof_core::fixture::{PlaneBuilder, SpaceBuilder, TpuSession, V, generate_host};
 use xprof_core::opstats::{self, EdgeSteps, HostStats, Reducer};
+use xprof_core::pipeline;
 use xprof_core::prep::Prepared;
 use xprof_core::reduction::reduce_all;
 use xprof_core::tools::{HostPart, Params, registry};
 use xprof_core::xspace::{TraceBytes, XSpace};
 use xprof_proto::tensorflow::profiler::PerCoreStepInfo;
+use xprof_proto::xla::{
+    BufferAllocationProto, BufferAssignmentProto, HeapSimulatorTrace, HloComputationProto, HloInstructionProto,
+    HloModuleProto, HloProto, LogicalBufferProto, PrimitiveType, ShapeProto, buffer_allocation_proto,
+    heap_simulator_trace, logical_buffer_proto,
+};
 
 const SIZES: [usize; 2] = [1_000_000, 20_000_000];
 
 /// Hosts of a run. One alone is taken as it is; of several, the time per host must not grow with their number.
 const HOSTS: [usize; 4] = [1, 4, 64, 1024];
+
+/// Buffers, and instructions, of a program.
+const PROGRAM_BUFFERS: [i64; 2] = [20_000, 200_000];
 
 /// Bytes of each host's trace where many are reduced.
 const BYTES_OF_MANY: usize = 300_000;
@@ -34,6 +46,8 @@ fn main() {
         tools(&mut criterion, &name, &trace);
     }
     reduce(&mut criterion);
+    memory(&mut criterion);
+    hlo::graph_viewer(&mut criterion);
     criterion.final_summary();
 }
 
@@ -55,7 +69,8 @@ fn prepare(criterion: &mut Criterion, name: &str, trace: &TraceBytes) {
 fn tools(criterion: &mut Criterion, name: &str, trace: &TraceBytes) {
     let prepared = Prepared::read(trace.clone(), "host", &mut Diag::new()).unwrap();
     let params = Params::new();
-    for tool in registry::TOOLS {
+    // Tools that show programs need to be told which; they have cases of their own.
+    for tool in registry::TOOLS.iter().filter(|tool| tool.needs_events) {
         let map = || tool.map(&prepared, &params, &mut Diag::new()).unwrap();
         benchmark(criterion, &format!("map/{}", tool.name), name, trace.len(), map);
         let part = map();
@@ -88,6 +103,68 @@ fn reduce(criterion: &mut Criterion) {
                 assert!(run.steps().iter().all(|step| n_cores(step) == n_hosts * session.n_cores));
             }
         });
+    }
+}
+
+/// The memory of programs in buffers per second: it must not shrink as programs grow.
+fn memory(criterion: &mut Criterion) {
+    for n_buffers in PROGRAM_BUFFERS {
+        let proto = program(n_buffers).encode_to_vec();
+        let mut plane = PlaneBuilder::new(0, "/host:metadata");
+        plane.define_event("m(7)", "", &[("Hlo Proto", V::Bytes(&proto))], Some(7));
+        let mut space = SpaceBuilder::new("host");
+        space.plane(plane);
+        let traces = [(Arc::from("host"), TraceBytes::new(space.finish().into()))];
+        let params: Params = [("module_name", "m(7)")].into_iter().collect();
+        let throughput = Throughput::Elements(n_buffers.unsigned_abs());
+        timed(criterion, "answer/memory_viewer", &format!("generated-{n_buffers}-buffers"), throughput, || {
+            let answer = pipeline::answer("memory_viewer", &traces, &params, Format::Native, &mut Diag::new()).unwrap();
+            assert!(answer.body.len() as i64 > n_buffers);
+        });
+    }
+}
+
+/// A program whose heap grows with every instruction.
+fn program(n_buffers: i64) -> HloProto {
+    const BYTES: i64 = 32_768;
+    let shape =
+        ShapeProto { element_type: PrimitiveType::F32.into(), dimensions: vec![BYTES / 4], ..ShapeProto::default() };
+    let instruction = |id| HloInstructionProto {
+        id,
+        name: format!("fusion.{id}"),
+        opcode: "fusion".into(),
+        shape: Some(shape.clone()),
+        ..HloInstructionProto::default()
+    };
+    let buffer = |id| LogicalBufferProto {
+        id,
+        size: BYTES,
+        defined_at: Some(logical_buffer_proto::Location { instruction_id: id, ..Default::default() }),
+        ..LogicalBufferProto::default()
+    };
+    let assigned = |id| buffer_allocation_proto::Assigned {
+        logical_buffer_id: id,
+        offset: id * BYTES,
+        size: BYTES,
+        ..Default::default()
+    };
+    let event = |id| heap_simulator_trace::Event { buffer_id: id, ..Default::default() };
+    let ids = || 1..=n_buffers;
+    let computation = HloComputationProto { instructions: ids().map(instruction).collect(), ..Default::default() };
+    let allocation = BufferAllocationProto {
+        size: n_buffers * BYTES,
+        assigned: ids().map(assigned).collect(),
+        ..BufferAllocationProto::default()
+    };
+    let trace = HeapSimulatorTrace { events: ids().map(event).collect(), ..HeapSimulatorTrace::default() };
+    HloProto {
+        hlo_module: Some(HloModuleProto { name: "m".into(), computations: vec![computation], ..Default::default() }),
+        buffer_assignment: Some(BufferAssignmentProto {
+            logical_buffers: ids().map(buffer).collect(),
+            buffer_allocations: vec![allocation],
+            heap_simulator_traces: vec![trace],
+            ..BufferAssignmentProto::default()
+        }),
     }
 }
 

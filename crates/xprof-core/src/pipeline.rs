@@ -1,7 +1,7 @@
 //! The whole flow as calls: bytes → prepared host → artifact → answer. Start reading here.
 //!
 //! ```text
-//! Prepared::read(bytes)        read, prepare     one host, on a worker or in process
+//! entry.prepare(bytes)         read, prepare     one host, on a worker or in process
 //! entry.map(&prepared)         map               one host, on the same machine
 //! entry.finish(parts)          reduce, render    all hosts, on the aggregator; one after the other: entry.reduce()
 //! ```
@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use crate::answer::{Answer, Format};
-use crate::prep::Prepared;
 use crate::tools::{Params, registry};
 use crate::xspace::TraceBytes;
 use crate::{Diag, Result};
@@ -27,7 +26,7 @@ pub fn answer(
     entry.check(params)?;
     let mut parts = Vec::with_capacity(traces.len());
     for (host, trace) in traces {
-        let prepared = Prepared::read(trace.clone(), host, diag)?;
+        let prepared = entry.prepare(trace.clone(), host, diag)?;
         parts.push((Arc::clone(host), entry.map(&prepared, params, diag)?));
     }
     entry.finish(&parts, params, format, diag)

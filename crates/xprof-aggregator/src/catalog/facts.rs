@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use moka::future::Cache;
+use xprof_core::tools::hlo_module::ModuleQuery;
 use xprof_core::tools::{RunFacts, run_facts};
 use xprof_service::engine::Engine;
 
@@ -90,6 +91,17 @@ impl Facts {
             modules.insert(NO_MODULE.to_owned());
         }
         modules.into_iter().collect()
+    }
+
+    /// Whether a trace holds a module. One that cannot be read holds none.
+    pub async fn has_module(&self, trace: &Trace, query: &ModuleQuery) -> bool {
+        match self.of(trace).await {
+            Ok(facts) => facts.modules.iter().any(|name| query.means_full_name(name)),
+            Err(error) => {
+                warn(trace, &error);
+                false
+            }
+        }
     }
 
     async fn of(&self, trace: &Trace) -> Result<Arc<RunFacts>> {

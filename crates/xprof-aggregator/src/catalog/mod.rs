@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use xprof_core::session::{XPLANE_SUFFIX, host_of_file};
 use xprof_core::tools::Params;
+use xprof_core::tools::hlo_module::ModuleQuery;
 use xprof_service::engine::Engine;
 use xprof_service::storage::{DirEntry, EntryKind, StorageError, TraceIdentity};
 
@@ -181,6 +182,25 @@ impl Catalog {
     /// The modules that a session holds.
     pub async fn modules(&self, session: &Session) -> Vec<String> {
         self.facts.modules(&session.all_traces().await).await
+    }
+
+    /// The traces in which a module is looked for: of the chosen ones the first that holds it, else the first of the session.
+    /// `parity:` the modules of all hosts are one list, whichever host a request names.
+    pub async fn traces_with_module(&self, session: &Session, chosen: Vec<Trace>, query: &ModuleQuery) -> Vec<Trace> {
+        if chosen.len() == session.files().iter().count() && chosen.len() == 1 {
+            return chosen;
+        }
+        let all = session.all_traces().await;
+        if query.names_none() {
+            return all;
+        }
+        let others = all.into_iter().filter(|trace| !chosen.contains(trace));
+        for trace in chosen.iter().cloned().chain(others) {
+            if self.facts.has_module(&trace, query).await {
+                return vec![trace];
+            }
+        }
+        chosen
     }
 
     /// Walks the log directory, unless that was done just now.

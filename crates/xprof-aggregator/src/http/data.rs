@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
 use xprof_core::Error as CoreError;
 use xprof_core::answer::{Answer, Format, LARGE_BYTES};
+use xprof_core::tools::hlo_module::ModuleQuery;
 use xprof_core::tools::{Params, registry};
 
 use super::encode::{Encoding, negotiate};
@@ -43,12 +44,9 @@ const NOT_FOR_TOOLS: [&str; 11] = [
     partial::STRICT,
 ];
 
-/// `parity:` the page of a graph loads its renderer from outside, and runs scripts of its own.
-const TOOL_PAGE_POLICY: &str = "default-src 'self';script-src 'self' 'unsafe-eval' 'unsafe-inline' https://www.gstatic.com;\
-    object-src 'none';style-src 'self' 'unsafe-inline' https://fonts.googleapis.com https://www.gstatic.com;\
-    font-src 'self' https://fonts.googleapis.com https://fonts.gstatic.com data:;connect-src 'self' data: www.gstatic.com;\
-    img-src 'self' blob: data:;frame-src 'self' https://ui.perfetto.dev;\
-    script-src-elem 'self' 'unsafe-inline' https://cdn.jsdelivr.net/npm/ https://www.gstatic.com";
+/// A tool's page brings its script and its styles with it and loads nothing.
+const TOOL_PAGE_POLICY: &str = "default-src 'none';script-src 'unsafe-inline';style-src 'unsafe-inline';\
+    img-src 'self' blob: data:;form-action 'none';base-uri 'none'";
 
 /// Answers one request.
 pub async fn serve(
@@ -144,8 +142,11 @@ async fn choose(state: &State, params: &Params, tag: &str) -> Result<(Vec<Trace>
         let why = "traces in record form (riegeli) cannot be read, only .xplane.pb";
         return Err(Error::core(file, CoreError::Unsupported(format!("{file}: {why}"))));
     }
-    let (traces, gone) = session.traces(&files).await?;
+    let (mut traces, gone) = session.traces(&files).await?;
     missing.extend(gone);
+    if registry::find(tag).is_ok_and(|tool| !tool.needs_events) {
+        traces = state.catalog.traces_with_module(&session, traces, &ModuleQuery::read(params)).await;
+    }
     Ok((traces, missing))
 }
 

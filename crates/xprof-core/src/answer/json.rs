@@ -108,6 +108,18 @@ impl<'a> JsonWriter<'a> {
         self
     }
 
+    /// Writes a value that is JSON already.
+    pub fn raw(&mut self, json: &[u8]) -> &mut Self {
+        self.separate();
+        self.out.extend_from_slice(json);
+        self
+    }
+
+    /// Bytes in the buffer so far.
+    pub fn n_bytes(&self) -> usize {
+        self.out.len()
+    }
+
     fn open(&mut self, bracket: u8) -> &mut Self {
         self.separate();
         self.out.push(bracket);

@@ -301,7 +301,7 @@ impl<'a> AttributeReader<'a, '_> {
     }
 }
 
-fn map_entry(owner: &Bytes, data: &[u8]) -> Result<(ByteString, ByteString), HloError> {
+pub(crate) fn map_entry(owner: &Bytes, data: &[u8]) -> Result<(ByteString, ByteString), HloError> {
     let (mut key, mut text) = (ByteString::new(), ByteString::new());
     each_field(data, |number, value| {
         match (number, value) {

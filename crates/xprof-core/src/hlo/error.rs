@@ -20,6 +20,9 @@ pub enum HloError {
     /// The proto holds no module.
     #[error("No HLO module found in the HLO proto")]
     NoModule,
+    /// The module's text is longer than anybody can use.
+    #[error("the text of the module is longer than {0} bytes")]
+    TextTooLarge(usize),
     /// An opcode that does not exist.
     #[error("Unknown opcode: {0}")]
     UnknownOpcode(String),

@@ -45,6 +45,8 @@ pub struct StackFrames {
 pub struct StackLine {
     /// File name, a text of the module.
     pub file: Span,
+    /// Function name, a text of the module.
+    pub function: Span,
     /// Line in it.
     pub line: i64,
     /// Column in it.
@@ -83,14 +85,25 @@ impl StackFrames {
 
     /// The frame and its callers, innermost first. Empty if the chain is damaged anywhere: out of range or a cycle.
     pub fn stack(&self, frame_id: i64) -> Vec<StackLine> {
+        let line = |(file, function, location): (Span, Span, FileLocation)| StackLine {
+            file,
+            function,
+            line: location.line,
+            column: location.column,
+        };
+        self.chain(frame_id).into_iter().map(line).collect()
+    }
+
+    /// File, function and place of the frame and of its callers, as [`StackFrames::stack`].
+    pub(crate) fn chain(&self, frame_id: i64) -> Vec<(Span, Span, FileLocation)> {
         let mut lines = Vec::new();
         let mut id = frame_id;
         while id != 0 {
             let resolved = entry(&self.frames, id).and_then(|[location_id, parent]| {
                 let location = entry(&self.locations, location_id)?;
                 let file = entry(&self.file_names, location.file_name_id)?;
-                entry(&self.function_names, location.function_name_id)?;
-                Some((StackLine { file, line: location.line, column: location.column }, parent))
+                let function = entry(&self.function_names, location.function_name_id)?;
+                Some(((file, function, location), parent))
             });
             let Some((line, parent)) = resolved else {
                 return Vec::new();

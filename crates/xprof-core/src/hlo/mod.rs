@@ -9,6 +9,7 @@
 //! - Nothing here knows of traces, planes or sessions.
 
 pub mod attribute;
+pub mod buffers;
 pub mod category;
 #[cfg(test)]
 mod corpus_tests;
@@ -16,6 +17,7 @@ pub mod cost;
 pub mod dims;
 mod error;
 pub mod facts;
+mod frame_numbers;
 pub mod frames;
 mod getters;
 mod instruction;
@@ -23,6 +25,7 @@ pub mod literal;
 mod metadata;
 pub mod module;
 pub mod opcode;
+pub mod outline;
 mod proto;
 mod replica_groups;
 mod scan;
@@ -31,7 +34,7 @@ pub mod shape;
 mod sharding;
 mod sharding_normal;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 mod tile_order;
 mod validate;

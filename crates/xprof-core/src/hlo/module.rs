@@ -71,6 +71,21 @@ impl Computation {
         self.instructions.iter().position(is_it).map(|at| at as u32)
     }
 
+    /// Whether it does nothing but pass its parameters, in their order, to one instruction.
+    pub(crate) fn is_trivial_wrapper(&self) -> bool {
+        let parameters = self.instructions.iter().enumerate().filter(|(at, _)| *at as u32 != self.root);
+        let n = self.instructions.len() - 1;
+        let root = self.root();
+        let passes = |(position, &operand): (usize, &u32)| {
+            self.instructions.get(operand as usize).is_some_and(|i| {
+                i.opcode == super::Opcode::Parameter && i.int(super::field::PARAMETER_NUMBER) == position as i64
+            })
+        };
+        parameters.into_iter().all(|(_, i)| i.opcode == super::Opcode::Parameter)
+            && root.operands.len() == n
+            && root.operands.iter().enumerate().all(passes)
+    }
+
     /// Positions such that every instruction comes after its control predecessors and its operands.
     ///
     /// Starts at the instructions that nobody uses, in the order of the proto; the last predecessor and the first operand
@@ -149,6 +164,14 @@ impl HloModule {
         read_module(bytes, module.ok_or(HloError::NoModule)?)
     }
 
+    /// Reads an `xla.HloModuleProto`, which other messages may hold without an `HloProto` around it.
+    pub(crate) fn from_module_proto(bytes: &Bytes) -> Result<Self, HloError> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(HloError::TooLarge);
+        }
+        read_module(bytes, bytes)
+    }
+
     /// The text that a span of this module stands for.
     pub fn text(&self, span: Span) -> &str {
         std::str::from_utf8(span.bytes(&self.bytes)).unwrap_or_default()
@@ -162,6 +185,11 @@ impl HloModule {
     /// A text of this module that may outlive it, sharing its memory.
     pub fn shared(&self, span: Span) -> ByteString {
         shared_text(&self.bytes, span.bytes(&self.bytes)).unwrap_or_default()
+    }
+
+    /// Where a part of the proto lies.
+    pub(crate) fn span_of(&self, part: &[u8]) -> Span {
+        Span::of(&self.bytes, part)
     }
 
     /// The `HloModuleProto`, for the parts that only whole-module tools need.
@@ -276,10 +304,20 @@ fn read_module(owner: &Bytes, data: &[u8]) -> Result<HloModule, HloError> {
 
 /// Reads a `ProgramShapeProto` to see whether it is one. An empty shape stands for a missing one.
 fn program_shape(data: &[u8]) -> Result<(), HloError> {
-    each_field(data, |number, value| match (number, value) {
-        (1 | 2, Value::Bytes(part)) if !part.is_empty() => Shape::from_proto(part).map(|_| ()),
-        _ => Ok(()),
-    })
+    let (mut n_parameters, mut n_names) = (0, 0);
+    each_field(data, |number, value| {
+        n_parameters += u32::from(number == 1);
+        n_names += u32::from(number == 3);
+        match (number, value) {
+            (1 | 2, Value::Bytes(part)) if !part.is_empty() => Shape::from_proto(part).map(|_| ()),
+            _ => Ok(()),
+        }
+    })?;
+    if n_parameters == n_names {
+        Ok(())
+    } else {
+        Err(HloError::invalid(format!("the program shape has {n_parameters} parameters and {n_names} names")))
+    }
 }
 
 fn read_computation<'a>(

@@ -2,6 +2,7 @@
 //!
 //! Takes a module that has just been read, gives the first contradiction found; must not change the module.
 
+use bytestring::ByteString;
 use foldhash::HashSet;
 use foldhash::HashSetExt;
 use rustc_hash::FxHashSet;
@@ -62,6 +63,10 @@ fn instruction(computation: &Computation, instruction: &Instruction) -> Result<(
         | Opcode::SetDimensionSize => instruction.dimensions().len() == 1,
         Opcode::Reduce | Opcode::ReduceWindow => instruction.operands.len().is_multiple_of(2),
         Opcode::Transpose => is_permutation(instruction.dimensions(), &instruction.shape),
+        Opcode::Call => {
+            let named = |(key, value): &(ByteString, ByteString)| key == "composite.name" && !value.is_empty();
+            !instruction.flag(field::IS_COMPOSITE) || instruction.frontend_attributes().iter().any(named)
+        }
         Opcode::Outfeed => instruction.outfeed_shape().is_some(),
         Opcode::Constant => instruction.literal().is_none_or(|value| value.shape.is_compatible(&instruction.shape)),
         _ => true,

@@ -9,7 +9,7 @@
 const PIECE: usize = 16;
 
 /// Sorts by `less`, equal elements as `std::sort` of the GNU C++ library leaves them.
-pub(super) fn sort<T: Copy>(a: &mut [T], less: impl Fn(&T, &T) -> bool + Copy) {
+pub(crate) fn sort<T: Copy>(a: &mut [T], less: impl Fn(&T, &T) -> bool + Copy) {
     let Some(depth) = a.len().checked_ilog2() else { return };
     introsort(a, 2 * depth, less);
     let (head, n) = (a.len().min(PIECE), a.len());

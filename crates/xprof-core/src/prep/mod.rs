@@ -7,13 +7,14 @@ mod context;
 pub mod derived;
 mod event_type;
 pub mod flows;
-mod gnu_sort;
+pub(crate) mod gnu_sort;
 mod group;
 mod hlo_fix;
 pub mod memo;
 mod mix;
 mod mutate;
 pub mod planes;
+pub mod programs;
 mod time_order;
 pub mod timespan;
 
@@ -47,6 +48,14 @@ impl Prepared {
     pub fn read(trace: TraceBytes, host: &str, diag: &mut Diag) -> Result<Self> {
         let space = XSpace::read(trace, &crate::session::file_of_host(host), diag)?;
         Self::new(space, host, diag)
+    }
+
+    /// Reads the names and the metadata of a trace, but no events: enough for tools that show programs.
+    pub fn catalog(trace: TraceBytes, host: &str, diag: &mut Diag) -> Result<Self> {
+        let space = XSpace::read_catalog(trace, &crate::session::file_of_host(host), |_| false, diag)?;
+        diag.check()?;
+        let (groups, memo) = (Groups::default(), Memo::default());
+        Ok(Self { host: host.into(), space, groups, already_grouped: true, memo })
     }
 
     /// Prepares a trace that was read.

@@ -5,10 +5,13 @@
 
 pub mod event_time_fraction_analyzer;
 pub mod framework_op_stats;
+pub mod graph_viewer;
+pub mod hlo_module;
 pub mod hlo_stats;
 pub mod input_pipeline;
 pub mod input_pipeline_analyzer;
 pub mod kernel_stats;
+pub mod memory_viewer;
 pub mod op_profile;
 pub mod overview_page;
 mod params;
@@ -36,6 +39,10 @@ pub trait Tool: 'static {
     /// The parameters on which map depends. Only these reach a worker, and they are part of the artifact's cache key.
     /// Empty for nearly every tool: its artifacts then serve every request and every tool of the family.
     const MAP_PARAMS: &'static [&'static str] = &[];
+
+    /// Whether map looks at events. A tool that needs only names and metadata gets a [`Prepared::catalog`], which is read
+    /// in no time however long the trace is.
+    const NEEDS_EVENTS: bool = true;
 
     /// What the client may ask for.
     type Options: Send;

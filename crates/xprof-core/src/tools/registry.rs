@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use super::event_time_fraction_analyzer::EventTimeFractionAnalyzer;
 use super::framework_op_stats::FrameworkOpStats;
+use super::graph_viewer::GraphViewer;
 use super::hlo_stats::HloStats;
 use super::input_pipeline_analyzer::InputPipelineAnalyzer;
 use super::kernel_stats::KernelStats;
+use super::memory_viewer::MemoryViewer;
 use super::op_profile::OpProfile;
 use super::overview_page::OverviewPage;
 use super::pod_viewer::PodViewer;
@@ -19,6 +21,7 @@ use super::{Finished, HostPart, Params, Reduction, Tool};
 use crate::answer::Answer;
 use crate::artifact::{AnyArtifact, Artifact};
 use crate::prep::Prepared;
+use crate::xspace::TraceBytes;
 use crate::{Diag, Error, Result};
 
 /// One line of the table.
@@ -28,6 +31,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Which parameters map depends on.
     pub map_params: &'static [&'static str],
+    /// Whether map looks at events, see [`Tool::NEEDS_EVENTS`].
+    pub needs_events: bool,
     /// The kind of artifact that map makes. Tools of one kind share their artifacts.
     pub artifact_kind: &'static str,
     /// The version of that artifact's encoding.
@@ -66,6 +71,7 @@ impl Entry {
         Self {
             name: T::NAME,
             map_params: T::MAP_PARAMS,
+            needs_events: T::NEEDS_EVENTS,
             artifact_kind: T::Artifact::KIND,
             artifact_version: T::Artifact::VERSION,
             check: |params| T::options(params).map(drop),
@@ -81,6 +87,11 @@ impl Entry {
     /// Whether the parameters of a request are valid, before any work is done.
     pub fn check(&self, params: &Params) -> Result<()> {
         (self.check)(params)
+    }
+
+    /// Read and prepare: one trace, as much of it as map needs.
+    pub fn prepare(&self, trace: TraceBytes, host: &str, diag: &mut Diag) -> Result<Prepared> {
+        if self.needs_events { Prepared::read(trace, host, diag) } else { Prepared::catalog(trace, host, diag) }
     }
 
     /// Map: one prepared host to its artifact.
@@ -186,9 +197,11 @@ impl<T: Tool> Erased for Typed<T> {
 pub static TOOLS: &[Entry] = &[
     Entry::of::<EventTimeFractionAnalyzer>(),
     Entry::of::<FrameworkOpStats>(),
+    Entry::of::<GraphViewer>(),
     Entry::of::<HloStats>(),
     Entry::of::<InputPipelineAnalyzer>(),
     Entry::of::<KernelStats>(),
+    Entry::of::<MemoryViewer>(),
     Entry::of::<OpProfile>(),
     Entry::of::<OverviewPage>(),
     Entry::of::<PodViewer>(),

@@ -2,9 +2,9 @@
 //!
 //! Takes the bytes of one trace; gives what `/run_tools` and `/module_list` are made of.
 
-use crate::hlo;
+use crate::tools::hlo_module;
 use crate::xspace::schema::plane_names;
-use crate::xspace::{Plane, StatKind, StatValue, TraceBytes, XSpace};
+use crate::xspace::{Plane, StatKind, TraceBytes, XSpace};
 use crate::{Diag, Result};
 
 /// What one trace says about its run.
@@ -49,7 +49,10 @@ pub fn run_facts(trace: &TraceBytes, file: &str) -> Result<RunFacts> {
     if has_counters(&space) {
         tools.extend(COUNTER_TOOLS);
     }
-    Ok(RunFacts { tools: tools.into_iter().map(str::to_owned).collect(), modules: modules(&space) })
+    Ok(RunFacts {
+        tools: tools.into_iter().map(str::to_owned).collect(),
+        modules: hlo_module::modules(&space).map(|m| m.name).collect(),
+    })
 }
 
 /// Only counters are worth a look at events, and only planes that declare the stat can have them.
@@ -62,32 +65,6 @@ fn has_counters(space: &XSpace) -> bool {
         .planes_with_prefix(plane_names::TPU_PREFIX)
         .flat_map(|p| &p.lines)
         .any(|line| line.stat_kinds.contains(StatKind::CounterValue))
-}
-
-fn modules(space: &XSpace) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut seen = rustc_hash::FxHashSet::default();
-    for plane in space.planes.iter().filter(|p| p.name == plane_names::METADATA) {
-        for metadata in &plane.event_metadata {
-            let Some(proto) = plane
-                .metadata_stats(metadata)
-                .find(|s| matches!(s.kind, Some(StatKind::HloProto | StatKind::LegacyHloProto)))
-            else {
-                continue;
-            };
-            let Ok(module) = hlo::module_name_of(proto.value.bytes()) else {
-                continue;
-            };
-            let program_id = plane
-                .metadata_stat(metadata, StatKind::ProgramId)
-                .map_or(metadata.id_field as u64, StatValue::int_or_uint);
-            let name = format!("{module}({program_id})");
-            if seen.insert(name.clone()) {
-                names.push(name);
-            }
-        }
-    }
-    names
 }
 
 #[cfg(test)]

@@ -167,7 +167,11 @@ impl Engine {
     async fn make(self, job: MapJob, key: Key, identity: TraceIdentity, diag: Diag) -> Result<Arc<Made>, EngineError> {
         observe(&job, Stage::Queued);
         let permit = Arc::new(self.admit().await?);
-        let prepared_key = Key::Prepared { identity: identity.clone(), host: Arc::clone(&job.host) };
+        let prepared_key = Key::Prepared {
+            identity: identity.clone(),
+            host: Arc::clone(&job.host),
+            with_events: job.tool.needs_events,
+        };
         let started = Instant::now();
         let cached = self.0.store.prepared(&prepared_key);
         let was_prepared = cached.is_some();
@@ -272,7 +276,8 @@ struct Prepare {
 impl Prepare {
     async fn run(self, identity: TraceIdentity, diag: Diag) -> Result<Arc<Kept<Prepared>>, EngineError> {
         let Inner { ledger, store, limits, storage, waiting, .. } = &*self.engine.0;
-        let cost = (identity.size_bytes as f64 * limits.cost_factor) as u64 + LEAST_COST_BYTES;
+        let for_events = if self.job.tool.needs_events { identity.size_bytes as f64 * limits.cost_factor } else { 0.0 };
+        let cost = for_events as u64 + LEAST_COST_BYTES;
         let reserved = {
             let _waiting = waiting.hold(1);
             ledger.reserve(cost, || store.evict_one(), &store.cached).await
@@ -286,12 +291,12 @@ impl Prepare {
             return Err(EngineError::TraceChanged { found: trace.identity });
         }
         observe(&self.job, Stage::Prepare);
-        let host = Arc::clone(&self.job.host);
+        let (tool, host) = (self.job.tool, Arc::clone(&self.job.host));
         let mut diag = diag;
         let work = move || {
             // The reservation travels with the work, so that it is held until the work has really stopped.
             diag.check()?;
-            let value = Prepared::read(trace.bytes, &host, &mut diag)?;
+            let value = tool.prepare(trace.bytes, &host, &mut diag)?;
             diag.check()?;
             Ok((value, diag, reserved))
         };

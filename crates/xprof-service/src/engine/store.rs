@@ -18,8 +18,19 @@ use crate::storage::TraceIdentity;
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    Prepared { identity: TraceIdentity, host: Arc<str> },
-    Artifact { identity: TraceIdentity, host: Arc<str>, kind: &'static str, version: u32, params: Params },
+    /// With its events, or as a catalog.
+    Prepared {
+        identity: TraceIdentity,
+        host: Arc<str>,
+        with_events: bool,
+    },
+    Artifact {
+        identity: TraceIdentity,
+        host: Arc<str>,
+        kind: &'static str,
+        version: u32,
+        params: Params,
+    },
 }
 
 /// A thing with what was odd about its trace, and its share of the budget.

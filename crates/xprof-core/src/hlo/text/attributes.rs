@@ -1,5 +1,6 @@
 //! The attributes that belong to an opcode, in the order of HLO text.
 
+use super::origin::Origin;
 use super::structured::{scaling_side, sparsity_side};
 use super::writer::Writer;
 use super::{Printer, literal, number, shape, sharding};
@@ -396,11 +397,12 @@ impl<'m> Printer<'m> {
 
     fn domain(&mut self, i: &Instruction) {
         self.out.push(", domain={kind=\"sharding\"");
+        let origin = self.options.metadata.then_some(Origin { module: self.module, frames: &self.frames });
         // The names are those of the instruction's two sides, the other way around than in the proto.
         for (key, side) in [("entry", field::DOMAIN_EXIT_SHARDING), ("exit", field::DOMAIN_ENTRY_SHARDING)] {
             self.out.format(format_args!(", {key}="));
             match i.sharding_field(side) {
-                Some(value) => sharding::sharding(&mut self.out, value),
+                Some(value) => sharding::sharding(&mut self.out, value, origin.as_ref()),
                 None => self.out.push("{}"),
             }
         }

@@ -1,5 +1,8 @@
 //! What any instruction may have besides the attributes of its opcode: sharding, origin, metadata, configuration.
 
+use super::origin::Origin;
+use std::borrow::Cow;
+
 use super::strings::json_or_quoted;
 use super::writer::Writer;
 use super::{Printer, number, shape, sharding};
@@ -7,7 +10,7 @@ use crate::hlo::attribute::{Attribute, field};
 use crate::hlo::dims::{OriginalElement, OriginalValue, ResultAccuracy};
 use crate::hlo::instruction::Instruction;
 use crate::hlo::metadata::{Metadata, Payload};
-use crate::hlo::module::Computation;
+use crate::hlo::module::{Computation, HloModule};
 use crate::hlo::opcode::Opcode;
 use crate::hlo::shape::Shape;
 use crate::hlo::sharding::ShardingKind;
@@ -15,19 +18,7 @@ use crate::hlo::sharding::ShardingKind;
 impl Printer<'_> {
     /// Everything behind the called computations. `frontend` is the instruction whose frontend attributes are shown.
     pub(super) fn extras(&mut self, computation: &Computation, instruction: &Instruction) {
-        self.sharding(instruction);
-        self.frontend(instruction);
-        if self.options.control_predecessors && !instruction.predecessors.is_empty() {
-            self.out.push(", control-predecessors={");
-            for (n, &at) in instruction.predecessors.iter().enumerate() {
-                self.out.push(if n > 0 { ", " } else { "" });
-                let name = computation.instructions.get(at as usize).map_or("", |i| &*i.name);
-                self.name(name);
-            }
-            self.out.push("}");
-        }
-        self.statistics(instruction);
-        self.accuracy(instruction);
+        self.common(computation, instruction);
         if let Some(origin) = instruction.original_value() {
             self.out.push(", origin={");
             original_value(&mut self.out, origin);
@@ -43,20 +34,39 @@ impl Printer<'_> {
         }
     }
 
+    /// What any instruction may have, up to the demanded accuracy.
+    pub(super) fn common(&mut self, computation: &Computation, instruction: &Instruction) {
+        self.sharding(instruction);
+        self.frontend(instruction);
+        if self.options.control_predecessors && !instruction.predecessors.is_empty() {
+            self.out.push(", control-predecessors={");
+            for (n, &at) in instruction.predecessors.iter().enumerate() {
+                self.out.push(if n > 0 { ", " } else { "" });
+                let name = computation.instructions.get(at as usize).map_or("", |i| &*i.name);
+                self.name(name);
+            }
+            self.out.push("}");
+        }
+        self.statistics(instruction);
+        self.accuracy(instruction);
+    }
+
     /// The sharding. One that is meant for all parts of a tuple is shown for each.
     pub(super) fn sharding(&mut self, instruction: &Instruction) {
         let Some(sharding) = instruction.sharding_field(field::SHARDING) else {
             return;
         };
         self.out.push(", sharding=");
+        let origin = Origin { module: self.module, frames: &self.frames };
+        let origin = self.options.metadata.then_some(&origin);
         match &*instruction.shape {
             Shape::Tuple(_) if sharding.kind != ShardingKind::Tuple => {
                 let parts = instruction.shape.leaves().len().max(1);
                 self.out.push("{");
-                shape::elements(&mut self.out, 0..parts, |out, _| sharding::sharding(out, sharding));
+                shape::elements(&mut self.out, 0..parts, |out, _| sharding::sharding(out, sharding, origin));
                 self.out.push("}");
             }
-            _ => sharding::sharding(&mut self.out, sharding),
+            _ => sharding::sharding(&mut self.out, sharding, origin),
         }
     }
 
@@ -110,65 +120,17 @@ impl Printer<'_> {
     }
 
     /// Where the instruction comes from.
-    /// The number of the stack frame is that of the proto; whoever prints whole modules renumbers frames first.
     fn metadata(&mut self, metadata: &Metadata) {
-        let texts = [metadata.op_type, metadata.op_name, metadata.source_file, metadata.scheduling_name];
-        if texts.iter().all(|text| text.is_empty()) && metadata.stack_frame_id == 0 && metadata.payload.is_none() {
-            return;
+        let origin = Origin { module: self.module, frames: &self.frames };
+        if origin.is_worth_printing(metadata) {
+            self.out.push(", metadata={");
+            origin.print(&mut self.out, metadata);
+            self.out.push("}");
         }
-        self.out.push(", metadata={");
-        let mut items = Items { first: true };
-        for (key, text) in [("op_type", texts[0]), ("op_name", texts[1]), ("source_file", texts[2])] {
-            if !text.is_empty() {
-                items.key(&mut self.out, key);
-                self.quoted(text);
-            }
-        }
-        for (key, number) in [
-            ("source_line", metadata.source_line),
-            ("source_end_line", metadata.source_end_line),
-            ("source_column", metadata.source_column),
-            ("source_end_column", metadata.source_end_column),
-        ] {
-            if number != 0 {
-                items.key(&mut self.out, key);
-                self.out.int(i64::from(number));
-            }
-        }
-        if !metadata.profile_types.is_empty() {
-            items.key(&mut self.out, "profile_type");
-            self.out.braced(&metadata.profile_types);
-        }
-        if !metadata.deduplicated_name.is_empty() {
-            items.key(&mut self.out, "deduplicated_name");
-            self.quoted(metadata.deduplicated_name);
-        }
-        if !metadata.scheduling_name.is_empty() {
-            items.key(&mut self.out, "scheduling_name");
-            let name = self.module.text(metadata.scheduling_name);
-            self.out.format(format_args!("\"{name}\""));
-        }
-        if metadata.stack_frame_id != 0 {
-            items.key(&mut self.out, "stack_frame_id");
-            self.out.int(i64::from(metadata.stack_frame_id));
-        }
-        if let Some(payload) = metadata.payload {
-            items.key(&mut self.out, "metadata_payload");
-            let bytes = self.payload(payload);
-            self.out.quoted(bytes);
-        }
-        self.out.push("}");
     }
 
     fn backend_config(&mut self, instruction: &Instruction) {
-        let in_payload = instruction.attributes.iter().find_map(|a| match a {
-            Attribute::ConfigPayload(payload) => Some(*payload),
-            _ => None,
-        });
-        let config = match in_payload {
-            Some(payload) => without_empty_queues(self.payload(payload)),
-            None => without_empty_queues(instruction.bytes(field::BACKEND_CONFIG)),
-        };
+        let config = backend_config(self.module, instruction);
         if !config.is_empty() {
             self.out.push(", backend_config=");
             json_or_quoted(&mut self.out, &config);
@@ -176,17 +138,16 @@ impl Printer<'_> {
     }
 }
 
-impl<'m> Printer<'m> {
-    /// The bytes of a payload, in place or in the module's table.
-    fn payload(&self, payload: Payload) -> &'m [u8] {
-        match payload {
-            Payload::Inline(span) => self.module.bytes(span),
-            Payload::Id(id) => {
-                let span = usize::try_from(id).ok().and_then(|at| self.module.payloads.get(at));
-                span.map(|&span| self.module.bytes(span)).unwrap_or_default()
-            }
-        }
-    }
+/// The configuration that the backend attached, in a payload or in place.
+pub(super) fn backend_config<'m>(module: &'m HloModule, instruction: &'m Instruction) -> Cow<'m, [u8]> {
+    let in_payload = instruction.attributes.iter().find_map(|a| match a {
+        Attribute::ConfigPayload(payload) => Some(*payload),
+        _ => None,
+    });
+    without_empty_queues(match in_payload {
+        Some(payload) => payload_bytes(module, payload),
+        None => instruction.bytes(field::BACKEND_CONFIG),
+    })
 }
 
 /// Whether an operation is computed by approximation, so that an accuracy can be demanded of it.
@@ -216,23 +177,19 @@ fn has_accuracy(opcode: Opcode) -> bool {
     )
 }
 
-/// Puts a space between items.
-struct Items {
-    first: bool,
-}
-
-impl Items {
-    fn key(&mut self, out: &mut Writer, key: &str) {
-        if !std::mem::replace(&mut self.first, false) {
-            out.push(" ");
+/// The bytes of a payload, in place or in the module's table.
+pub(super) fn payload_bytes(module: &HloModule, payload: Payload) -> &[u8] {
+    match payload {
+        Payload::Inline(span) => module.bytes(span),
+        Payload::Id(id) => {
+            let span = usize::try_from(id).ok().and_then(|at| module.payloads.get(at));
+            span.map(|&span| module.bytes(span)).unwrap_or_default()
         }
-        out.push(key);
-        out.push("=");
     }
 }
 
 /// Old GPU compilers wrote `"wait_on_operation_queues":[],` into every configuration; readers drop it.
-fn without_empty_queues(config: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+fn without_empty_queues(config: &[u8]) -> Cow<'_, [u8]> {
     const KEY: &[u8] = b"\"wait_on_operation_queues\"";
     let mut kept = Vec::new();
     let mut done = 0;

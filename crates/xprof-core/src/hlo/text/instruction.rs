@@ -32,11 +32,19 @@ impl<'m> Printer<'m> {
         self.out.push("(");
         self.operands(computation, instruction);
         self.out.push(")");
-        match wrapped {
+        self.specific(computation, instruction, true);
+        self.extras(computation, instruction);
+    }
+
+    /// The attributes of the opcode, those of the wrapped operation where there is one; called computations if wanted.
+    pub(super) fn specific(&mut self, computation: &'m Computation, instruction: &'m Instruction, callees: bool) {
+        match self.wrapped(computation, instruction) {
             Some((body, root)) if instruction.opcode == Opcode::AsyncStart => {
                 self.async_thread(instruction);
                 self.attributes(body, root);
-                self.called_computations(body, root);
+                if callees {
+                    self.called_computations(body, root);
+                }
                 self.sharding(root);
                 if instruction.frontend_attributes().is_empty() {
                     self.frontend(root);
@@ -48,10 +56,11 @@ impl<'m> Printer<'m> {
             Some(_) => {}
             None => {
                 self.attributes(computation, instruction);
-                self.called_computations(computation, instruction);
+                if callees {
+                    self.called_computations(computation, instruction);
+                }
             }
         }
-        self.extras(computation, instruction);
     }
 
     /// What stands between the parentheses.
@@ -111,9 +120,7 @@ impl<'m> Printer<'m> {
         }
         let body = self.module.called(start, 0)?;
         let root = body.root();
-        let only_parameters =
-            body.instructions.iter().enumerate().all(|(at, i)| at as u32 == body.root || i.opcode == Opcode::Parameter);
-        only_parameters.then_some((body, root))
+        body.is_trivial_wrapper().then_some((body, root))
     }
 }
 

@@ -6,17 +6,31 @@
 mod attributes;
 mod collective;
 mod extras;
+mod frames;
+mod header;
 mod instruction;
 mod literal;
+mod module;
 mod number;
+#[cfg(test)]
+mod opcode_tests;
+mod origin;
 mod shape;
 mod sharding;
 mod strings;
 mod structured;
 mod writer;
 
-use super::metadata::Span;
+use std::borrow::Cow;
+
+use rustc_hash::FxHashMap;
+
+use super::frame_numbers::FrameNumbers;
+use super::instruction::Instruction;
+use super::literal::Literal;
 use super::module::{Computation, HloModule, InstructionRef};
+use super::shape::Shape;
+pub use module::module_text;
 use writer::Writer;
 
 /// Expressions in op statistics are cut at this many bytes.
@@ -31,6 +45,8 @@ pub struct PrintOptions {
     pub operand_shapes: bool,
     /// `/*index=5*/` before every fifth operand.
     pub operand_marks: bool,
+    /// The parameters and the result of computations behind their names.
+    pub signatures: bool,
     /// All elements of constants; otherwise `{...}` for more than ten.
     pub large_constants: bool,
     /// Instructions that must run before without giving data.
@@ -49,6 +65,7 @@ impl PrintOptions {
         percent: true,
         operand_shapes: true,
         operand_marks: true,
+        signatures: false,
         large_constants: false,
         control_predecessors: true,
         metadata: false,
@@ -62,6 +79,7 @@ impl PrintOptions {
             percent: false,
             operand_shapes: false,
             operand_marks: false,
+            signatures: false,
             large_constants: false,
             control_predecessors: false,
             metadata,
@@ -76,6 +94,7 @@ impl PrintOptions {
             percent: true,
             operand_shapes: false,
             operand_marks: true,
+            signatures: true,
             large_constants: true,
             control_predecessors: true,
             metadata,
@@ -90,13 +109,23 @@ impl PrintOptions {
 pub struct Printer<'m> {
     module: &'m HloModule,
     options: PrintOptions,
+    /// The numbers of stack frames, where whole modules are printed.
+    frames: FrameNumbers,
+    /// Computations that asynchronous instructions call, likewise.
+    asynchronous: FxHashMap<u32, module::Asynchronous<'m>>,
     out: Writer,
 }
 
 impl<'m> Printer<'m> {
     /// A printer whose text ends at `limit` bytes.
     pub fn new(module: &'m HloModule, options: PrintOptions, limit: usize) -> Self {
-        Self { module, options, out: Writer::new(limit) }
+        Self {
+            module,
+            options,
+            frames: FrameNumbers::default(),
+            asynchronous: FxHashMap::default(),
+            out: Writer::new(limit),
+        }
     }
 
     /// What was printed.
@@ -111,17 +140,13 @@ impl<'m> Printer<'m> {
         }
         self.out.push(name);
     }
-
-    /// A text of the module in C notation and quotes.
-    fn quoted(&mut self, span: Span) {
-        self.out.quoted(span.bytes_of(self.module));
-    }
 }
 
-impl Span {
-    fn bytes_of(self, module: &HloModule) -> &[u8] {
-        module.bytes(self)
-    }
+/// A shape with its layout.
+pub fn shape(shape: &Shape) -> String {
+    let mut out = Writer::new(MAX_EXPRESSION_BYTES);
+    shape::shape(&mut out, shape, true);
+    out.finish()
 }
 
 /// The one-line expression of an instruction, empty if the position is of another module.
@@ -137,4 +162,37 @@ pub fn instruction_line(module: &HloModule, at: InstructionRef, options: PrintOp
         printer.instruction(computation, instruction);
     }
     printer.finish()
+}
+
+/// The attributes of an instruction one by one, as `key=value`: those of its opcode and those that any may have, without
+/// called computations, origin, metadata and configurations. What is longer than `limit` bytes together is cut.
+pub fn attribute_list(module: &HloModule, at: InstructionRef, limit: usize) -> Vec<String> {
+    let options = PrintOptions { backend_config: false, feed_config: false, ..PrintOptions::long(true) };
+    let mut printer = Printer::new(module, options, limit);
+    if let (Some(computation), Some(instruction)) =
+        (module.computations.get(at.computation as usize), module.instruction(at))
+    {
+        printer.specific(computation, instruction, false);
+        printer.common(computation, instruction);
+    }
+    strings::split_attributes(&printer.finish())
+}
+
+/// A shape as text.
+pub fn shape_text(value: &Shape, with_layout: bool, limit: usize) -> String {
+    let mut out = Writer::new(limit);
+    shape::shape(&mut out, value, with_layout);
+    out.finish()
+}
+
+/// The value of a constant as text.
+pub fn literal_text(value: &Literal, limit: usize) -> String {
+    let mut out = Writer::new(limit);
+    literal::literal(&mut out, value);
+    out.finish()
+}
+
+/// The configuration that the backend attached to an instruction, empty if there is none.
+pub fn backend_config<'m>(module: &'m HloModule, instruction: &'m Instruction) -> Cow<'m, [u8]> {
+    extras::backend_config(module, instruction)
 }

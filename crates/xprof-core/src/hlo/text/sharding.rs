@@ -1,5 +1,6 @@
 //! Shardings and meshes as text.
 
+use super::origin::Origin;
 use super::shape::elements;
 use super::writer::Writer;
 use crate::hlo::replica_groups::{AxisRef, Mesh};
@@ -7,22 +8,51 @@ use crate::hlo::sharding::{NamedSharding, OpSharding, ShardingKind};
 use crate::hlo::sharding_normal::{Normal, normal};
 use crate::hlo::tile_order::TileOrder;
 
-/// Appends a sharding in normal form.
-pub(crate) fn sharding(out: &mut Writer, sharding: &OpSharding) {
+/// Appends a sharding in normal form, with where it was written if `origin` is given.
+pub(crate) fn sharding(out: &mut Writer, sharding: &OpSharding, origin: Option<&Origin<'_>>) {
     if sharding.kind == ShardingKind::Tuple {
         out.push("{");
-        elements(out, &sharding.tuple, self::sharding);
+        elements(out, &sharding.tuple, |out, element| self::sharding(out, element, origin));
         return out.push("}");
     }
     out.push("{");
+    let mut is_unreduced = false;
     if let Some(named) = &sharding.named {
         self::named(out, named);
     } else {
-        leaf(out, &normal(sharding));
+        let normal = normal(sharding);
+        leaf(out, &normal);
+        is_unreduced = match &normal {
+            Normal::Simple(kind) => *kind == ShardingKind::Unreduced,
+            Normal::Tiled { last, .. } => last.contains(&ShardingKind::Unreduced),
+            Normal::Maximal(_) => false,
+        };
     }
     if let Some((id, follows)) = sharding.shard_group {
         out.format(format_args!(" {} {id}", if follows { "shard_like" } else { "shard_as" }));
     }
+    if let Some(origin) = origin {
+        metadata(out, sharding, is_unreduced, origin);
+    }
+    out.push("}");
+}
+
+/// Appends where a sharding was written. How partial results are combined counts as such a place.
+fn metadata(out: &mut Writer, sharding: &OpSharding, is_unreduced: bool, origin: &Origin<'_>) {
+    let places = sharding.metadata.iter().map(Some).chain(is_unreduced.then_some(None));
+    let n = sharding.metadata.len() + usize::from(is_unreduced);
+    if n == 0 {
+        return;
+    }
+    out.push(" metadata={");
+    out.list(", ", places, |out, place| {
+        out.push(if n > 1 { "{" } else { "" });
+        match place {
+            Some(place) => origin.print(out, place),
+            None => out.push("op_type=\"sdy::reduction_op\" op_name=\"SUM\""),
+        }
+        out.push(if n > 1 { "}" } else { "" });
+    });
     out.push("}");
 }
 
@@ -150,7 +180,7 @@ mod tests {
 
     fn check(value: &OpSharding, expect: &str) {
         let mut out = Writer::new(1000);
-        sharding(&mut out, value);
+        sharding(&mut out, value, None);
         assert_eq!(out.finish(), expect);
     }
 

@@ -23,6 +23,11 @@ impl Writer {
         self.text.len() > self.limit
     }
 
+    /// How many bytes may still be added.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.text.len())
+    }
+
     /// Appends a text. A single text may go over the limit; `finish` cuts it.
     pub(crate) fn push(&mut self, text: &str) {
         if !self.is_full() {

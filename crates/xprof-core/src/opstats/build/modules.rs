@@ -13,8 +13,8 @@ use xprof_proto::tensorflow::profiler::{OpMetrics, OpMetricsDb, SourceInfo};
 use crate::Diag;
 use crate::diag::ProblemKind;
 use crate::hlo::{FusedChild, HloModuleFacts, InstructionFacts, module_name_of, shows_training};
-use crate::xspace::schema::plane_names;
-use crate::xspace::{StatKind, XSpace};
+use crate::prep::programs::programs;
+use crate::xspace::XSpace;
 
 /// One module of the trace.
 #[derive(Debug)]
@@ -36,26 +36,7 @@ pub struct TraceModules {
 impl TraceModules {
     /// Finds the modules. Costs are wanted where the trace has no TPU, whose events bring their own.
     pub fn of(space: &XSpace, want_costs: bool, diag: &mut Diag) -> Self {
-        let mut found = Vec::new();
-        for plane in space.planes.iter().filter(|p| p.name == plane_names::METADATA) {
-            for metadata in &plane.event_metadata {
-                let (mut proto, mut program_id) = (None, None);
-                for stat in plane.metadata_stats(metadata) {
-                    match stat.kind {
-                        Some(StatKind::HloProto | StatKind::LegacyHloProto) if proto.is_none() => {
-                            proto = Some(plane.share(stat.value.bytes()));
-                        }
-                        Some(StatKind::ProgramId) if program_id.is_none() => {
-                            program_id = Some(stat.value.int_or_uint());
-                        }
-                        _ => {}
-                    }
-                }
-                if let Some(proto) = proto {
-                    found.push((program_id.unwrap_or(metadata.id_field as u64), proto));
-                }
-            }
-        }
+        let found = programs(space).map(|program| (program.id, program.proto)).collect();
         Self::from_protos(found, want_costs, diag)
     }
 
