@@ -61,6 +61,33 @@ fn listed(logdir: &LogDir, run: &str) -> Vec<String> {
 }
 
 #[test]
+fn hosts_whose_steps_are_matched_at_second_sight_give_the_same_answers() {
+    let logdir = LogDir::new();
+    // Each host begins 5 µs after the one before, which is most of a step: which step goes with which depends on the host
+    // that they are compared to, and the shortest one, to which they must be compared, is not the first.
+    let session = TpuSession { n_hosts: 12, n_cores: 1, n_steps: 12, n_ops_per_step: 64, seed: 1 };
+    logdir.generate("skewed", &session);
+    let start = |n_workers| Cluster::with_flags(logdir.path(), n_workers, &["--log=debug"]);
+    let (local, remote) = (start(0), start(3));
+    for tag in ["overview_page", "pod_viewer", "roofline_model"] {
+        let request = format!("/data?run=skewed&tag={tag}&host=ALL_HOSTS");
+        let (a, b) = (local.get(&request), remote.get(&request));
+        assert_eq!((a.status, b.status), (200, 200), "{request}: {} {}", a.text(), b.text());
+        assert!(a.body == b.body, "{request}: local and distributed answers differ");
+    }
+    for cluster in [local, remote] {
+        let log = cluster.aggregator.log();
+        assert_eq!(log.matches("hosts are needed again").count(), 3, "{log}");
+    }
+}
+
+/// The hosts of a run as the file system lists them.
+fn listed(logdir: &LogDir, run: &str) -> Vec<String> {
+    let files = std::fs::read_dir(logdir.run(run)).unwrap().flatten();
+    files.map(|f| f.file_name().to_string_lossy().replace(".xplane.pb", "")).collect()
+}
+
+#[test]
 fn all_hosts_are_those_of_the_directory_in_its_order() {
     let logdir = LogDir::new();
     // Of different sizes, so that parts arrive in another order than that of hosts; and so many that no file system lists

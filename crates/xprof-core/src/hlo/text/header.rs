@@ -214,7 +214,7 @@ fn array_place(data: &[u8]) -> Result<ArrayPlace, HloError> {
     let mut place = ArrayPlace::default();
     each_field(data, |number, value| {
         match (number, value) {
-            (1, Value::Bytes(name)) => place.instruction = text(name)?.to_owned(),
+            (1, Value::Bytes(name)) => text(name)?.clone_into(&mut place.instruction),
             (2, value) => push_ints(&mut place.index, value)?,
             _ => {}
         }

@@ -6,7 +6,7 @@ use super::svg;
 /// Writes the page. The graph's DOT is in it as the reference has it, for those who take it from there.
 pub(super) fn write(drawing: &Drawing) -> String {
     let dot = in_template(&drawing.dot());
-    let notes: String = drawing.notes.iter().map(|note| format!("<p>{note}</p>")).collect();
+    let notes = drawing.notes.iter().map(|note| format!("<p>{note}</p>")).collect::<Vec<_>>().concat();
     let title = drawing.title.join("<br>");
     let svg = svg::write(drawing);
     let page = include_str!("page.html");

@@ -87,7 +87,7 @@ pub(super) fn write(drawing: &Drawing) -> String {
 }
 
 /// Styles, and the two heads of arrows.
-const HEAD: &str = r##"<style>
+const HEAD: &str = r#"<style>
 text{font:11px monospace;white-space:pre}.bold{font-weight:bold}.italic{font-style:italic}
 .edge path{fill:none;stroke:#555}.edge text{fill:#555;font-size:9px}
 .edge.from path{stroke:#1976d2;stroke-width:2.4}.edge.to path{stroke:#d32f2f;stroke-width:2.4}
@@ -96,7 +96,7 @@ text{font:11px monospace;white-space:pre}.bold{font-weight:bold}.italic{font-sty
 <marker id="full" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" style="fill:#555"/></marker>
 <marker id="hollow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" style="fill:#fff"/></marker>
 </defs>
-"##;
+"#;
 
 struct Writer<'a> {
     out: String,

@@ -88,7 +88,7 @@ pub(super) fn constant_text(constant: &Instruction, shape: &Shape) -> String {
     if shape.as_array().is_some_and(|array| array.dims.contains(&0)) {
         return format!("{{}} ({})", plain(&constant.shape));
     }
-    let n = constant.shape.as_array().map_or(i64::MAX, |array| array.n_elements());
+    let n = constant.shape.as_array().map_or(i64::MAX, crate::hlo::ArrayShape::n_elements);
     if n <= MAX_CONSTANT_ELEMENTS
         && let Some(literal) = constant.literal()
     {

@@ -75,6 +75,7 @@ pub(super) fn parameter(is_small: bool) -> Colours {
 }
 
 /// The colour of an instruction by what it does. `is_fused` is whether it is in the body of a fusion.
+#[allow(clippy::match_same_arms, reason = "one arm per line of the table")]
 pub(super) fn by_opcode(opcode: Opcode, is_fused: bool, is_small: bool) -> Colours {
     use Opcode as O;
     match opcode {

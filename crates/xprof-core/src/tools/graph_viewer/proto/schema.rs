@@ -109,7 +109,7 @@ impl Schema {
         definition.nested_type.iter().for_each(|m| self.fill_message(&name, m));
         let mut fields: Vec<Field> = definition.field.iter().filter_map(|f| self.field(f)).collect();
         fields.sort_by_key(|field| field.number);
-        let is_map_entry = definition.options.as_ref().is_some_and(|o| o.map_entry());
+        let is_map_entry = definition.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry);
         if let Some(message) = self.names.get(&name).and_then(|&at| self.messages.get_mut(at)) {
             *message = Message { fields, is_map_entry };
         }
