@@ -54,12 +54,6 @@ fn distributed_answers_equal_local_ones() {
     }
 }
 
-/// The hosts of a run as the file system lists them.
-fn listed(logdir: &LogDir, run: &str) -> Vec<String> {
-    let files = std::fs::read_dir(logdir.run(run)).unwrap().flatten();
-    files.map(|f| f.file_name().to_string_lossy().replace(".xplane.pb", "")).collect()
-}
-
 #[test]
 fn hosts_whose_steps_are_matched_at_second_sight_give_the_same_answers() {
     let logdir = LogDir::new();

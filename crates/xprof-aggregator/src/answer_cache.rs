@@ -76,7 +76,7 @@ impl CachedAnswer {
     }
 
     /// A large answer without remarks that was compressed while it was written.
-    pub fn packed(content_type: &'static str, packed: Packed) -> Self {
+    pub fn packed(content_type: &'static str, packed: &Packed) -> Self {
         let body =
             |encoding| if encoding == Encoding::Gzip { OnceCell::from(packed.body.clone()) } else { OnceCell::new() };
         Self {
@@ -263,7 +263,7 @@ mod tests {
         let sink = GzipSink::default();
         let mut writer: Box<dyn Sink> = Box::new(sink.clone());
         text.as_bytes().chunks(300_000).for_each(|part| writer.append(&[part.to_vec(), Vec::new()]));
-        let answer = CachedAnswer::packed("application/json", sink.finish().unwrap().unwrap());
+        let answer = CachedAnswer::packed("application/json", &sink.finish().unwrap().unwrap());
         let whole = CachedAnswer::new("application/json", Bytes::from(text.clone()));
         assert_eq!((answer.etag.clone(), answer.length), (whole.etag.clone(), text.len()));
         assert_eq!(answer.plain(&pool).await.unwrap(), text);

@@ -64,7 +64,7 @@ where
             }
         }
         tokio::select! {
-            Some((places, result)) = running.next() => turns.arrive(places, result)?,
+            Some((places, result)) = running.next() => turns.arrive(places, &result)?,
             state = &mut folding => {
                 idle = Some(state?);
                 turns.folded();
@@ -98,8 +98,8 @@ impl Turns {
         self.n_begun - self.n_folded
     }
 
-    fn arrive(&mut self, places: Vec<usize>, result: Result<Part>) -> Result<()> {
-        if let Err(error) = &result
+    fn arrive(&mut self, places: Vec<usize>, result: &Result<Part>) -> Result<()> {
+        if let Err(error) = result
             && !error.spares_other_hosts()
         {
             return Err(error.clone());
@@ -240,7 +240,7 @@ mod tests {
             let (held, most) = (&held, &most);
             async move {
                 // Every fifth part comes far too late for its turn.
-                let n_yields = if job.places[0] % 5 == 0 { 50 } else { job.places[0] % 3 };
+                let n_yields = if job.places[0].is_multiple_of(5) { 50 } else { job.places[0] % 3 };
                 for _ in 0..n_yields {
                     tokio::task::yield_now().await;
                 }

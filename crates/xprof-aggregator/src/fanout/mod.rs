@@ -101,7 +101,7 @@ impl Fanout {
         let begin = Reduce { reduction: begin, diag: Diag::new(), is_again: false };
         let _stop = CancelOnDrop(begin.diag.cancel_handle());
         let (mut reduce, failed) = self.reduce(&request, &file, begin).await?;
-        let left_out = self.leave_out(&mut request, failed, &mut reduce.diag);
+        let left_out = self.leave_out(&mut request, &failed, &mut reduce.diag);
         loop {
             match self.finish(&request, &file, reduce).await? {
                 (Finished::Whole(answer), diag) => {
@@ -153,11 +153,11 @@ impl Fanout {
     }
 
     /// Takes the traces that failed out of the request, and says so.
-    fn leave_out(&self, request: &mut Request, failed: Vec<(usize, Error)>, diag: &mut Diag) -> LeftOut {
+    fn leave_out(&self, request: &mut Request, failed: &[(usize, Error)], diag: &mut Diag) -> LeftOut {
         let mut left_out = LeftOut { failed_hosts: Vec::new(), causes: Vec::new(), lasting: true };
         let n_hosts = request.traces.len() - failed.len();
         let (request_id, tool) = (&*request.request_id, request.tool.name);
-        for (place, error) in &failed {
+        for (place, error) in failed {
             let trace = &request.traces[*place];
             let path = trace.identity.path.display();
             let cause = error.chain();

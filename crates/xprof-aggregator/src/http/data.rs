@@ -200,7 +200,7 @@ fn cached(mut outcome: Outcome, n_missing: usize, sink: &GzipSink) -> Result<Cac
     let (content_type, body) = (outcome.answer.content_type, std::mem::take(&mut outcome.answer.body));
     let packed = sink.finish().map_err(|e| Error::Internal(format!("compression: {e}")))?;
     let mut cached = match packed {
-        Some(packed) => CachedAnswer::packed(content_type, packed),
+        Some(packed) => CachedAnswer::packed(content_type, &packed),
         None => CachedAnswer::new(content_type, body),
     };
     let problems: Vec<String> = outcome.problems.iter().map(|p| format!("{}={}", p.kind.name(), p.count)).collect();

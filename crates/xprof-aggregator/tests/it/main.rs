@@ -1,11 +1,12 @@
 //! The aggregator from outside: requests in, responses out, with and without workers.
 //!
 //! - `http`: routes, lists, errors, headers, encodings, in process.
-//! - `workers`: the same through fake workers that fail in every way there is.
+//! - `workers`: the same through the fake workers of `fake_worker`.
 //! - `sockets`: connections, keep-alive, draining.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set itself up should say so and stop
 
+mod fake_worker;
 mod http;
 mod sockets;
 mod support;
