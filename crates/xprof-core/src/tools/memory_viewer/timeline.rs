@@ -14,6 +14,8 @@ const LABEL_MARGIN: f64 = 1.44;
 /// Width of a letter and height of a line of text, in parts of the size of the font.
 const LETTER_WIDTH: f64 = 0.55;
 const LINE_HEIGHT: f64 = 1.2;
+/// The largest font of the picture, of which a screen shows four or five points as one pixel.
+const MAX_PICTURE_POINTS: f64 = 64.0;
 
 /// What is shown if there is nothing to draw.
 const EMPTY_PAGE: &str = "<html><body style=\"font-family: sans-serif; padding: 20px;\"><h2>No memory allocation timeline \
@@ -24,8 +26,22 @@ struct Node {
     place: Rectangle,
     tooltip: String,
     color: String,
+    /// Of the graph, as the reference writes it.
+    label: Label,
+    /// Of the picture, as large as a page that shows the whole drawing needs it.
+    picture_label: Label,
+}
+
+#[derive(Default)]
+struct Label {
+    text: String,
     font_points: f64,
-    label: String,
+}
+
+impl Label {
+    fn new(name: &str, place: Rectangle, font_points: f64) -> Self {
+        Self { text: fitting(name, place, font_points), font_points }
+    }
 }
 
 /// The page.
@@ -90,7 +106,8 @@ fn node(program: &Program, block: &Block, place: Rectangle) -> Node {
             let (index, size, n) = (allocation.index, allocation.size_bytes, allocation.assigned.len());
             let tooltip = format!("buffer_allocation_id:{index}\nsize:{size}\nbuffer_counts:{n}\n");
             // Opaque, as it is written with an alpha channel.
-            Node { place, tooltip, color: format!("{}ff", block.color), font_points, label: String::new() }
+            let label = Label { text: String::new(), font_points };
+            Node { place, tooltip, color: format!("{}ff", block.color), label, picture_label: Label::default() }
         }
         Content::Buffer(at) => {
             let buffer = program.buffer(at);
@@ -104,8 +121,11 @@ fn node(program: &Program, block: &Block, place: Rectangle) -> Node {
                 block.start,
                 block.end,
             );
-            let label = fitting(&name, place, font_points);
-            Node { place, tooltip, color: block.color.clone(), font_points, label }
+            let wide = place.width / (LETTER_WIDTH * name.len().max(1) as f64);
+            let picture_points = wide.min(0.6 * place.height).clamp(8.0, MAX_PICTURE_POINTS);
+            let label = Label::new(&name, place, font_points);
+            let picture_label = Label::new(&name, place, picture_points);
+            Node { place, tooltip, color: block.color.clone(), label, picture_label }
         }
     }
 }
@@ -144,8 +164,8 @@ fn dot(nodes: &[Node]) -> String {
             width / POINTS_PER_INCH,
             height / POINTS_PER_INCH,
             node.color,
-            node.font_points,
-            escape_dot(&node.label),
+            node.label.font_points,
+            escape_dot(&node.label.text),
         );
     }
     dot.push('}');
@@ -166,14 +186,14 @@ fn write_svg(out: &mut String, nodes: &[Node]) {
             escape_xml(&node.tooltip),
             node.color,
         );
-        if !node.label.is_empty() {
+        if !node.picture_label.text.is_empty() {
             let _ = write!(
                 out,
                 "<text x=\"{:.2}\" y=\"{:.2}\" font-size=\"{:.1}\">{}</text>",
                 left + width / 2.0,
                 top + height / 2.0,
-                node.font_points,
-                escape_xml(&node.label),
+                node.picture_label.font_points,
+                escape_xml(&node.picture_label.text),
             );
         }
         out.push_str("</g>\n");
