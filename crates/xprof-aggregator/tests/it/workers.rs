@@ -119,12 +119,8 @@ async fn hosts_that_fail_are_named_and_kept_only_if_they_would_fail_again() {
     for (does, refusal, reason, jobs) in [
         (Does::FailFor("b", Code::DataLoss), 422, "b.xplane.pb: said the worker", [4, 4]),
         (Does::FailFor("b", Code::NotFound), 503, "b.xplane.pb: said the worker", [8, 12]),
-        (
-            Does::HangFor("b"),
-            503,
-            "b: the request took longer than the request's deadline while a worker had its job",
-            [8, 12],
-        ),
+        // Whether a worker had the job just then is said, too, and is a matter of chance.
+        (Does::HangFor("b"), 503, "b: the request took longer than the request's deadline", [8, 12]),
     ] {
         let worker = Running::start(does).await;
         let server = aggregator(&[&worker.address.to_string()], &["--request_timeout=2s"]);
@@ -133,10 +129,11 @@ async fn hosts_that_fail_are_named_and_kept_only_if_they_would_fail_again() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert!(began.elapsed() < Duration::from_secs(2), "{reason}: the answer comes while somebody waits for it");
         assert_eq!((answer.header("x-xprof-partial"), answer.header("x-xprof-failed-hosts")), ("3/4", "b"));
-        assert_eq!(answer.header("x-xprof-reason"), reason);
+        assert!(answer.header("x-xprof-reason").starts_with(reason), "{}", answer.header("x-xprof-reason"));
         let refused = server.get(&strict).await;
         assert_eq!(refused.status, refusal, "{}", refused.text());
-        assert_eq!(refused.text(), format!("strict=true, and 1 of 4 hosts failed\n{reason}"));
+        let text = format!("strict=true, and 1 of 4 hosts failed\n{reason}");
+        assert!(refused.text().starts_with(&text), "{}", refused.text());
         assert_eq!(refused.header("retry-after").is_empty(), refusal == 422);
         assert_eq!(worker.jobs(), jobs[0], "{reason}");
         let again = server.get(ALL).await;
