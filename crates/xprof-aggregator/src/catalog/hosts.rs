@@ -134,12 +134,6 @@ pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Resu
                 _ => Ok(selected),
             }
         }
-        // `parity:` programs are looked up in the whole run, whichever host is named.
-        (_, Some(host)) if matches!(tool, "graph_viewer" | "memory_viewer") => {
-            let host = known(host)?.host;
-            let readable = |f: &&HostFile| f.host == host || f.file.ends_with(XPLANE_SUFFIX);
-            Ok(files.iter().filter(readable).cloned().collect::<Vec<_>>().into())
-        }
         (_, Some(host)) => Ok(vec![known(host)?].into()),
         (Some(_), None) if !wants_all => {
             Err(Error::NotFound(format!("Host must be specified for tool {tool} in run {run}")))
@@ -217,7 +211,7 @@ mod tests {
             ("hlo_stats", &[("host", "c")], Err("No xplane file found for host: c in run: r".into())),
             ("hlo_stats", &[("hosts", "a")], Err("Host must be specified for tool hlo_stats in run r".into())),
             ("hlo_stats", &[("hosts", "a"), ("host", "b")], Ok(vec!["b".into()])),
-            ("memory_viewer", &[("host", "a")], both()),
+            ("memory_viewer", &[("host", "a")], Ok(vec!["a".into()])),
             ("graph_viewer", &[("host", "c")], Err("No xplane file found for host: c in run: r".into())),
             ("trace_viewer@", &[("hosts", "a,b")], Ok(vec!["a".into(), "b".into()])),
             ("trace_viewer@", &[("hosts", "b,a,b")], Ok(vec!["b".into(), "a".into(), "b".into()])),

@@ -66,7 +66,7 @@ impl Tool for GraphViewer {
     // === render ===
 
     fn render(whole: &Self::Whole, options: &Options, out: &mut Answer) -> Result<()> {
-        let kind = options.kind.ok_or_else(|| Error::invalid("type", "", "the graph viewer must be told one"))?;
+        let kind = options.kind.map_or_else(|| options::kind(""), Ok)?;
         out.content_type = kind.content_type();
         match kind {
             Kind::ShortText => out.text(&text(whole, PrintOptions::short(options.show_metadata))?),

@@ -114,7 +114,8 @@ impl Options {
     }
 }
 
-fn kind(name: &str) -> Result<Kind> {
+/// The kind of that name.
+pub fn kind(name: &str) -> Result<Kind> {
     let known = Kind::ALL.into_iter().find(|(known, _)| *known == name);
     let names = || Kind::ALL.map(|(name, _)| name).join(", ");
     known.map(|(_, kind)| kind).ok_or_else(|| Error::invalid("type", name, &format!("it must be one of {}", names())))

@@ -185,5 +185,10 @@ fn writes_texts_and_protos() {
     check(&Bytes::new(), &[("type", "pbtxt")], Ok(""));
     check(&Bytes::new(), &[("type", "pb")], Ok(""));
     check(&Bytes::new(), &[("type", "short_txt")], Err("No HLO module found in the HLO proto"));
-    check(&one, &[], Err("type=\"\" is not valid: the graph viewer must be told one"));
+    check(
+        &one,
+        &[],
+        Err("type=\"\" is not valid: it must be one of adj_nodes, custom_call, graph, json, long_txt, pb, pbtxt, \
+         short_txt"),
+    );
 }
