@@ -372,3 +372,33 @@ async fn sessions_can_be_warmed() {
     let state = &server.app.state;
     until("the answer is there", || state.warming.available_permits() == 1 && state.answers.len() == 1).await;
 }
+
+#[tokio::test]
+async fn a_program_is_found_on_whichever_host_has_it() {
+    const TRACE: &[u8] =
+        include_bytes!("../../../../tests/traces/jax_cpu_mlp/plugins/profile/jax_cpu_mlp/host0.xplane.pb");
+    let files: &[(&str, &[u8])] = &[
+        ("plugins/profile/r/a.xplane.pb", EMPTY),
+        ("plugins/profile/r/bad.xplane.pb", DAMAGED),
+        ("plugins/profile/r/c.xplane.pb", TRACE),
+    ];
+    let server = Server::new(files, &[]);
+    let modules = server.get("/module_list?run=r").await.text();
+    let module = modules.split(',').next_back().unwrap();
+    for query in ["tag=graph_viewer&type=short_txt", "tag=memory_viewer"] {
+        let own = server.get(&format!("/data?run=r&host=c&{query}&module_name={module}")).await;
+        assert_eq!(own.status, 200, "{query}: {}", own.text());
+        for host in ["a", "bad", "ALL_HOSTS"] {
+            let answer = server.get(&format!("/data?run=r&host={host}&{query}&module_name={module}")).await;
+            assert_eq!((answer.status.as_u16(), &answer.body), (200, &own.body), "{query} {host}");
+            assert_eq!((answer.header("x-xprof-hosts"), answer.header("x-xprof-partial")), ("c", ""), "{query} {host}");
+        }
+    }
+    check(
+        &server,
+        "/data?run=r&host=c&tag=memory_viewer&module_name=nope",
+        404,
+        "the trace holds no HLO module named nope",
+    )
+    .await;
+}
