@@ -1,7 +1,10 @@
 //! Bounded fuzzing of the reader. Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`.
 
 use anyhow::{Context, Result};
+use xprof_core::Diag;
 use xprof_core::fixture::{TpuSession, generate_host};
+use xprof_core::tools::hlo_module;
+use xprof_core::xspace::{TraceBytes, XSpace};
 use xshell::{Shell, cmd};
 
 /// Options of `cargo xtask fuzz`.
@@ -23,9 +26,22 @@ pub fn run(args: &Args) -> Result<()> {
     let corpus = dir.join("corpus").join(target);
     std::fs::create_dir_all(&corpus)?;
     let seed = TpuSession { n_cores: 1, n_steps: 2, n_ops_per_step: 8, ..TpuSession::default() };
-    std::fs::write(corpus.join("generated"), generate_host(&seed, 0))?;
+    let generated = generate_host(&seed, 0);
     let captured = crate::root().join("tests/traces/jax_cpu_mlp/plugins/profile/jax_cpu_mlp/host0.xplane.pb");
-    std::fs::copy(captured, corpus.join("captured")).context("cannot copy the captured trace")?;
+    let captured = std::fs::read(captured).context("cannot read the captured trace")?;
+    for (name, trace) in [("generated", generated), ("captured", captured)] {
+        match target.as_str() {
+            // These take one program, behind a byte that chooses what is asked of it.
+            "hlo" | "graph" => {
+                let space = XSpace::read(TraceBytes::new(trace.into()), name, &mut Diag::new())?;
+                for (n, module) in hlo_module::modules(&space).enumerate() {
+                    let choice: &[u8] = if target == "graph" { b"3" } else { b"" };
+                    std::fs::write(corpus.join(format!("{name}-{n}")), [choice, &module.proto].concat())?;
+                }
+            }
+            _ => std::fs::write(corpus.join(name), trace)?,
+        }
+    }
     let limit = format!("-max_total_time={}", args.seconds);
     cmd!(shell, "cargo +nightly fuzz run {target} -- {limit} -rss_limit_mb=4096").run()?;
     Ok(())

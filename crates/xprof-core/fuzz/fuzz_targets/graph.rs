@@ -37,6 +37,6 @@ fuzz_target!(|data: &[u8]| {
         .into_iter()
         .collect();
         let parts = vec![(Arc::from("host"), artifact.clone())];
-        let _ = tool.finish(parts, &params, Format::Native, &mut Diag::new());
+        let _ = tool.finish(&parts, &params, Format::Native, &mut Diag::new());
     }
 });
