@@ -87,7 +87,7 @@ pub(super) async fn answer(
     facts: &mut Facts,
 ) -> Result<(AnswerKey, Arc<CachedAnswer>)> {
     let tag = params.non_empty("tag").ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
-    let tool = registry::find(tag).map_err(|e| Error::core("", e))?;
+    let tool = registry::find_for_clients(tag).map_err(|e| Error::core("", e))?;
     let mut for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
     tool.check(&for_tool).map_err(|e| Error::core("", e))?;
     let is_strict = partial::is_strict(params).map_err(|e| Error::core("", e))?;

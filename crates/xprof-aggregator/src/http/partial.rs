@@ -93,7 +93,7 @@ impl Failed {
 
 /// Whether a request wants every host or no answer.
 pub fn is_strict(params: &Params) -> xprof_core::Result<bool> {
-    match params.get(STRICT) {
+    match params.non_empty(STRICT) {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
         Some(_) if params.is_true(STRICT) => Ok(true),
