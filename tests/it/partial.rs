@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use xprof_core::fixture::TpuSession;
-use xprof_tests::{Cluster, LogDir, Reply};
+use xprof_tests::{Cluster, LogDir, OP_STATS_TOOLS, Reply};
 
 const HOSTS: [&str; 3] = ["tpu-host-0", "tpu-host-1", "tpu-host-2"];
 
@@ -35,7 +35,7 @@ fn check_damaged_and_missing(n_workers: usize) {
     let log =
         |word: &str| cluster.aggregator.log().lines().filter(|l| l.contains("left out") && l.contains(word)).count();
     let strict = |query: &str| ask(&cluster, &format!("{query}&strict=true"));
-    for tool in ["overview_page", "op_profile", "kernel_stats", "trace_viewer@"] {
+    for tool in OP_STATS_TOOLS.iter().chain(&["trace_viewer@"]) {
         // A refusal is never kept as the answer, nor the answer given to who wants all or nothing, in whatever order.
         let query = format!("tag={tool}&host=ALL_HOSTS");
         let (first, partial, second) = (strict(&query), ask(&cluster, &query), strict(&query));

@@ -7,25 +7,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use xprof_core::tools::registry;
 
 use crate::process::{Service, free_port};
 
-/// The tools that answer so far; rows of others are left out.
-const TOOLS: &[&str] = &[
-    "framework_op_stats",
-    "graph_viewer",
-    "hlo_stats",
-    "input_pipeline_analyzer",
-    "kernel_stats",
-    "memory_viewer",
-    "op_profile",
-    "overview_page",
-    "pod_viewer",
-    "roofline_model",
-    "smart_suggestion",
-    "trace_viewer",
-    "trace_viewer@",
-];
+/// The tools that answer; rows of others are left out.
+fn tools() -> impl Iterator<Item = &'static str> {
+    registry::TOOLS.iter().filter(|tool| !tool.is_step).map(|tool| tool.name)
+}
 
 /// Options of `cargo xtask conform`.
 #[derive(clap::Args)]
@@ -145,7 +134,10 @@ pub fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Res
 
 fn check(args: &Args, shared: &Path, deck: &str, port: u16) -> Result<Vec<Value>> {
     let out = crate::target_dir().join("conform/rows.json");
-    let only = args.only.clone().unwrap_or_else(|| format!("server,errors,csv,{}", TOOLS.join(",")));
+    let only = args
+        .only
+        .clone()
+        .unwrap_or_else(|| ["server", "errors", "csv"].into_iter().chain(tools()).collect::<Vec<_>>().join(","));
     let mut command = Command::new("python3");
     command
         .arg(shared.join("conformance/conform.py"))
@@ -180,8 +172,7 @@ fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
         if tool == "graph_viewer:json" {
             continue;
         }
-        if tool == "csv"
-            && !TOOLS.iter().any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}")))
+        if tool == "csv" && !tools().any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}")))
         {
             continue;
         }
