@@ -30,4 +30,5 @@ const page = (key: string, group: Group, title: string, tools: string[], load: P
 
 export const PAGES: readonly Page[] = [
   page('overview', 'Start', 'Overview', ['overview_page'], () => import('./overview/Overview.svelte')),
+  page('timeline', 'Time', 'Timeline', ['trace_viewer@'], () => import('./timeline/Timeline.svelte')),
 ];
