@@ -10,6 +10,7 @@ export default defineConfig({
   base: './',
   plugins: [svelte()],
   build: {
+    outDir: 'dist/web',
     target: 'es2022',
     // The first that know light-dark().
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],

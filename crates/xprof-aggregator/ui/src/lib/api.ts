@@ -31,12 +31,16 @@ export class ApiError extends Error {
 export type Params = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export class Api {
-  constructor(readonly root: string) {}
+  /** `always` goes with every request. */
+  constructor(
+    readonly root: string,
+    readonly always: () => Params = () => ({}),
+  ) {}
 
   /** The address of a route, for links and downloads. */
   url(route: string, params: Params = {}): string {
     const query = new URLSearchParams();
-    for (const [key, value] of Object.entries(params)) if (value !== undefined) query.set(key, String(value));
+    for (const [key, value] of Object.entries({ ...this.always(), ...params })) if (value !== undefined) query.set(key, String(value));
     return this.root + route + (query.size ? `?${query}` : '');
   }
 

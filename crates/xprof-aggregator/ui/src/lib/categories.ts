@@ -30,9 +30,9 @@ const REST = BY_KEY.get('rest')!;
 /** What the words of XLA's and frameworks' categories and op names mean. The first that is found decides. */
 const WORDS: readonly (readonly [RegExp, CategoryKey])[] = [
   [/\bidle\b/, 'idle'],
-  [/all-?reduce|all-?gather|all-?to-?all|reduce-?scatter|collective|permute|nccl|rccl|megascale/, 'collective'],
+  [/all-?reduce|psum|all-?gather|all-?to-?all|reduce-?scatter|collective|permute|nccl|rccl|megascale/, 'collective'],
   [/infeed|outfeed|\bsend|\brecv|host[- ](send|recv|transfer)|memcpy ?[hd]to[hd]|host compute|input/, 'transfer'],
-  [/convolution|conv\d?d?\b|\bdot\b|gemm|matmul|einsum|output fusion/, 'matmul'],
+  [/convolution|conv\d?d?\b|\bdot\b|dot_general|gemm|matmul|einsum|output fusion/, 'matmul'],
   [/custom[- ]?call|custom[- ]fusion|kernel|triton|pallas/, 'custom'],
   [/copy|transpose|reshape|bitcast|data formatting|format|slice|concatenate|pad\b|gather|scatter|memset|memcpy|broadcast/, 'movement'],
   [/reduce|reduction|sort|cumsum|softmax|norm/, 'reduction'],

@@ -1,5 +1,7 @@
 /** The browser's address as reactive state: read `place`, write with `set` and `go`. */
 
+import { PAGES } from '../pages/registry';
+import { fromOld } from './oldlinks';
 import { change, FIRST_PAGE, format, parse, shared, type Changes, type Place, type View } from './url';
 
 export class Router {
@@ -34,8 +36,10 @@ export class Router {
   }
 
   #read(): void {
-    const place = location.href.startsWith(this.root) ? parse(location.href.slice(this.root.length)) : undefined;
-    this.place = place ?? { run: '', page: FIRST_PAGE, view: {} };
+    const address = location.href.startsWith(this.root) ? location.href.slice(this.root.length) : '';
+    const place = parse(address);
+    if (place) this.place = place;
+    else this.go(fromOld(address, PAGES) ?? { run: '', page: FIRST_PAGE, view: {} }, 'replace');
   }
 
   /** Links inside the page need no reload. */

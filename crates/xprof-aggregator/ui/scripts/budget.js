@@ -6,8 +6,8 @@ const FIRST = 120_000;
 const PAGE = 60_000;
 const FIRST_PAGE = 'src/pages/overview/Overview.svelte';
 
-const manifest = JSON.parse(readFileSync('dist/.vite/manifest.json', 'utf8'));
-const size = (file) => gzipSync(readFileSync(`dist/${file}`)).length;
+const manifest = JSON.parse(readFileSync('dist/web/.vite/manifest.json', 'utf8'));
+const size = (file) => gzipSync(readFileSync(`dist/web/${file}`)).length;
 
 /** The files that a chunk needs, itself included. */
 function files(key, seen = new Set()) {
