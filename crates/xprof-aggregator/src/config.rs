@@ -23,6 +23,7 @@ pub static PROGRAM: Program = Program {
         xprof-aggregator --port 10000 --worker_service_address dns:///xprof-worker-service.default.svc.cluster.local:8891",
     groups: &[
         Group { title: "XProf's own flags", keys: UPSTREAM_KEYS },
+        Group { title: "Web page", keys: PAGE_KEYS },
         Group { title: "Requests", keys: REQUEST_KEYS },
         Group { title: "Workers", keys: WORKER_KEYS },
         Group { title: "Process", keys: COMMON_KEYS },
@@ -99,6 +100,23 @@ const UPSTREAM_KEYS: &[Key] = &[
     },
 ];
 
+const PAGE_KEYS: &[Key] = &[
+    Key {
+        name: "ui_dir",
+        value: "DIR",
+        help: "Serve another front end, whose files are in this directory, instead of the built-in web page.",
+        ..Key::BLANK
+    },
+    Key {
+        name: "frame_ancestors",
+        default: "'self'",
+        value: "SOURCES",
+        help: "Who may show the web page in a frame, as Content-Security-Policy writes it: 'none', 'self', \
+               https://board.example.",
+        ..Key::BLANK
+    },
+];
+
 const REQUEST_KEYS: &[Key] = &[
     Key {
         name: "request_timeout",
@@ -171,6 +189,8 @@ pub struct RawConfig {
     hide_capture_profile_button: bool,
     enable_tab_name_label: bool,
     src_prefix: String,
+    ui_dir: String,
+    frame_ancestors: String,
     max_concurrent_worker_requests: usize,
     #[serde(rename = "request_timeout")]
     request_timeout_ms: u64,
@@ -196,6 +216,10 @@ pub struct Config {
     pub workers: Vec<Target>,
     /// What `/config` says.
     pub page: PageConfig,
+    /// The files of another front end.
+    pub ui_dir: Option<PathBuf>,
+    /// Who may show the web page in a frame.
+    pub frame_ancestors: String,
     /// Map jobs under way at once, 0 for automatic.
     pub max_jobs: usize,
     /// The most that a request may take.
@@ -237,6 +261,13 @@ impl RawConfig {
         let workers = parse(&self.worker_service_address)
             .map_err(|why| ConfigError(format!("--worker_service_address: {why}")))?;
         let logdir = if self.logdir.is_empty() { None } else { Some(log_directory(&self.logdir, home)?) };
+        let ui_dir = if self.ui_dir.is_empty() { None } else { Some(ui_directory(&self.ui_dir)?) };
+        if !self.frame_ancestors.chars().all(|c| matches!(c, ' '..='~') && c != ';' && c != ',') {
+            let text = &self.frame_ancestors;
+            return Err(ConfigError(format!(
+                "--frame_ancestors={text} must be a list of sources with blanks between them."
+            )));
+        }
         let policy = Policy::from_name(&self.lb_policy).unwrap_or_default();
         Ok(Config {
             logdir,
@@ -247,6 +278,8 @@ impl RawConfig {
                 enable_tab_name_label: self.enable_tab_name_label,
                 src_prefix: Some(self.src_prefix).filter(|p| !p.is_empty()),
             },
+            ui_dir,
+            frame_ancestors: self.frame_ancestors,
             max_jobs: self.max_concurrent_worker_requests,
             request_timeout: Duration::from_millis(self.request_timeout_ms.max(1)),
             max_in_flight: self.max_in_flight,
@@ -269,6 +302,15 @@ fn log_directory(text: &str, home: Option<&Path>) -> Result<PathBuf, ConfigError
     if !path.is_dir() {
         // `parity:` the reference's words.
         return Err(ConfigError(format!("Log directory '{text}' does not exist or is not a directory.")));
+    }
+    Ok(path)
+}
+
+/// A directory that holds a front end.
+fn ui_directory(text: &str) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(text);
+    if !path.join("index.html").is_file() {
+        return Err(ConfigError(format!("--ui_dir={text} is not a front end: it has no index.html.")));
     }
     Ok(path)
 }
@@ -328,6 +370,8 @@ mod tests {
             (&["--logdir=/etc/hostname"], "Log directory '/etc/hostname' does not exist or is not a directory."),
             (&["--port=99999"], "--port=99999 is not valid: it must be a whole number from 0 to 65535"),
             (&["--worker_service_address=w"], "\"w\" is not a worker address: the port is missing"),
+            (&["--ui_dir=/etc"], "--ui_dir=/etc is not a front end: it has no index.html."),
+            (&["--frame_ancestors=a; script-src *"], "must be a list of sources"),
             (&["--lb_policy=random"], "one of round_robin, affinity"),
             (&["--request_timeout=soon"], "--request_timeout=soon is not valid"),
             (&["--bogus"], "--bogus"),

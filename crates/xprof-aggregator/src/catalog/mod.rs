@@ -7,7 +7,7 @@ pub mod hosts;
 pub mod listing;
 pub mod runs;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +51,19 @@ struct RunList {
     walker: Walker,
     walked: Option<Instant>,
     names: Arc<Vec<String>>,
+}
+
+/// What the file system says about a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The run's name.
+    pub name: String,
+    /// Hosts with a trace.
+    pub n_hosts: usize,
+    /// Bytes of their traces.
+    pub bytes: u64,
+    /// When the newest of them was written, in nanoseconds since 1970; 0 if there is none.
+    pub modified_unix_ns: i64,
 }
 
 /// One session directory as it was when the request came.
@@ -156,6 +169,29 @@ impl Catalog {
                 None => Ok(Arc::default()),
             },
         }
+    }
+
+    /// What there is to know about all runs without reading a trace, in the order of [`Self::runs`].
+    pub async fn summaries(&self, params: &Params) -> Result<Vec<Summary>> {
+        let names = self.runs(params).await?;
+        let runs: Vec<_> = names.iter().map(|name| self.summary(name, params)).collect();
+        Ok(stream::iter(runs).buffered(AT_ONCE).collect().await)
+    }
+
+    /// A run that cannot be listed has no hosts.
+    async fn summary(&self, run: &str, params: &Params) -> Summary {
+        let mut summary = Summary { name: run.to_owned(), ..Summary::default() };
+        let of_run = params.iter().filter(|(name, _)| *name != "run").chain([("run", run)]).collect();
+        let Ok(session) = self.session(&of_run).await else {
+            return summary;
+        };
+        let files: HashSet<&str> = session.files().iter().map(|f| f.file.as_str()).collect();
+        for entry in session.seen.directory.listing.entries().iter().filter(|e| files.contains(e.name.as_str())) {
+            summary.n_hosts += 1;
+            summary.bytes += entry.size_bytes;
+            summary.modified_unix_ns = summary.modified_unix_ns.max(entry.modified_unix_ns);
+        }
+        summary
     }
 
     /// The session that a request names. A run that does not exist is a session without traces.

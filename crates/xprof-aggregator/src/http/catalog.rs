@@ -1,4 +1,4 @@
-//! `/runs`, `/run_tools`, `/hosts` and `/module_list`.
+//! `/runs`, `/run_list`, `/run_tools`, `/hosts` and `/module_list`.
 //!
 //! Takes query parameters, gives lists in the reference's text form.
 
@@ -16,6 +16,19 @@ use crate::error::Result;
 pub async fn runs(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
     let runs = state.catalog.runs(params).await?;
     Ok(list(request, runs.iter()))
+}
+
+/// `/run_list`: all runs with what a person chooses by.
+pub async fn run_list(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
+    let runs = state.catalog.summaries(params).await?.into_iter().map(|run| {
+        json!({
+            "name": run.name,
+            "hosts": run.n_hosts,
+            "bytes": run.bytes,
+            "modified_ms": run.modified_unix_ns / 1_000_000,
+        })
+    });
+    Ok(respond::document(request, "application/json", to_text(&runs.collect())))
 }
 
 /// `/run_tools`: the tools that have something to show about a run.

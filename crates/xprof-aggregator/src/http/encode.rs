@@ -139,11 +139,16 @@ pub fn worth_encoding(body: &[u8]) -> bool {
 /// *;q=0, gzip;q=0            → identity
 /// ```
 pub fn negotiate(accept: Option<&HeaderValue>, is_large: bool) -> Encoding {
+    best_of(accept, &Encoding::preferred(is_large))
+}
+
+/// The one of these encodings that a client likes best, the first of equals; else identity.
+pub fn best_of(accept: Option<&HeaderValue>, offered: &[Encoding]) -> Encoding {
     let Some(accept) = accept.and_then(|v| v.to_str().ok()) else {
         return Encoding::Identity;
     };
     let mut best = (Encoding::Identity, 0);
-    for encoding in Encoding::preferred(is_large) {
+    for &encoding in offered {
         let quality = quality(accept, encoding.token());
         if quality > best.1 {
             best = (encoding, quality);

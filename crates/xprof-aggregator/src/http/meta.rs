@@ -1,9 +1,10 @@
-//! `/config` and `/version`: what the user interface asks about the server itself.
+//! `/config`, `/version` and `/tools`: what the user interface asks about the server itself.
 //!
-//! Takes the configuration, gives two small documents.
+//! Takes the configuration, gives small documents.
 
 use http::HeaderMap;
 use serde_json::json;
+use xprof_core::tools::registry;
 
 use super::json::to_text;
 use super::respond::{self, Response};
@@ -20,6 +21,12 @@ pub fn config(page: &PageConfig, request: &HeaderMap) -> Response {
         "srcPathPrefix": page.src_prefix,
     });
     respond::document(request, "application/json", to_text(&document))
+}
+
+/// `/tools`: what `/data` answers. A run may offer more, for which this version has no answer.
+pub fn tools(request: &HeaderMap) -> Response {
+    let names = registry::TOOLS.iter().map(|tool| tool.name);
+    respond::document(request, "application/json", to_text(&names.collect()))
 }
 
 /// `/version`.

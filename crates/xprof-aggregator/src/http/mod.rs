@@ -13,6 +13,7 @@ pub mod gzip;
 pub mod json;
 pub mod layers;
 pub mod meta;
+pub mod page;
 pub mod partial;
 pub mod path;
 pub mod respond;

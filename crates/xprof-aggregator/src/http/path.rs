@@ -35,8 +35,12 @@ impl<'a> Target<'a> {
         Self { path, under_prefix }
     }
 
-    /// Whether the path is a page of the user interface: the root, or under the prefix without a file ending.
+    /// Whether the path is a page of the user interface: the root, a view of a run, or under the prefix without a file ending.
     pub fn is_page(&self) -> bool {
+        // Runs may have a dot in their names. `roofline_model` is where the reference's overview links to.
+        if ["/r/", "/roofline_model/"].iter().any(|root| self.path.starts_with(root)) {
+            return true;
+        }
         let last = self.path.rsplit('/').next().unwrap_or_default();
         self.path.is_empty() || self.path == "/" || (self.under_prefix && !last.contains('.'))
     }
@@ -115,6 +119,10 @@ mod tests {
             ("/data/plugin/profilex/runs", "/data/plugin/profilex/runs", false, false),
             ("/data/plugin/profile//runs", "//runs", true, true),
             ("/data/plugin/profile/favicon.ico", "/favicon.ico", true, false),
+            ("/r/run.1/timeline", "/r/run.1/timeline", false, true),
+            ("/data/plugin/profile/r/run.1", "/r/run.1", true, true),
+            ("/roofline_model/run", "/roofline_model/run", false, true),
+            ("/runs/x", "/runs/x", false, false),
             ("/data%2Fplugin/profile/%72uns", "/runs", true, true),
         ] {
             let target = Target::new(raw);

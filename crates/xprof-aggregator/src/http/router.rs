@@ -12,7 +12,7 @@ use xprof_core::answer::Format;
 use super::layers::{self, Request};
 use super::path::{Target, query};
 use super::respond::{self, Facts, Response};
-use super::{assets, catalog, data, meta, start, warm};
+use super::{catalog, data, meta, page, warm};
 use crate::app::State;
 
 /// Answers one request. Only the way to `/data` lies in this future itself: it is moved for every request, and the other routes
@@ -25,7 +25,9 @@ pub async fn route(state: &Arc<State>, request: Request) -> Response {
     let params = query(request.uri().query());
     let (route, result) = match &*target.path {
         "/runs" => ("runs", catalog::runs(state, headers, &params).boxed().await),
+        "/run_list" => ("run_list", catalog::run_list(state, headers, &params).boxed().await),
         "/run_tools" => ("run_tools", catalog::run_tools(state, headers, &params).boxed().await),
+        "/tools" => ("tools", Ok(meta::tools(headers))),
         "/hosts" => ("hosts", catalog::hosts(state, headers, &params).boxed().await),
         "/module_list" => ("module_list", catalog::module_list(state, headers, &params).boxed().await),
         "/data" => return data::serve(state, headers, &params, Format::Native, request_id).await,
@@ -36,11 +38,12 @@ pub async fn route(state: &Arc<State>, request: Request) -> Response {
         "/generate_cache" => {
             ("generate_cache", warm::serve(state, request.method(), &params, request_id).boxed().await)
         }
-        "/index.html" => ("start", Ok(start::serve(state, headers, raw_path, &params).boxed().await)),
-        path => match assets::serve(path, headers) {
-            Some(response) => ("assets", Ok(response)),
-            None if target.is_page() => ("start", Ok(start::serve(state, headers, raw_path, &params).boxed().await)),
-            None => ("none", Ok(respond::text(StatusCode::NOT_FOUND, "Not Found"))),
+        "/index.html" => ("page", page::serve(state, headers, raw_path, &params).boxed().await),
+        path => match page::file(state, headers, path).boxed().await {
+            Ok(None) if target.is_page() => ("page", page::serve(state, headers, raw_path, &params).boxed().await),
+            Ok(None) => ("none", Ok(respond::text(StatusCode::NOT_FOUND, "Not Found"))),
+            Ok(Some(file)) => ("assets", Ok(file)),
+            Err(error) => ("assets", Err(error)),
         },
     };
     let mut response = result.unwrap_or_else(|error| respond::failure(&error));

@@ -1,4 +1,5 @@
-//! The start page: the runs, and for each run its tools and hosts with links to the raw answers.
+//! The page of a program that was built without the web page: the runs, and for each run its tools and hosts with links to
+//! the raw answers.
 //!
 //! Takes the catalog, gives HTML that needs no script and nothing from outside. It analyses nothing.
 
@@ -8,7 +9,8 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use xprof_core::tools::{Params, registry};
 
-use super::path::{PREFIX, encode};
+use super::page::root_of;
+use super::path::encode;
 use super::respond::{self, Response};
 use crate::app::State;
 use crate::catalog::hosts::offered;
@@ -167,30 +169,14 @@ fn frame(root: &str, title: &str, body: &str) -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title} · Profiles</title>\
          <link rel=\"icon\" href=\"data:,\"><link rel=\"stylesheet\" href=\"{root}assets/start.css\"></head>\
-         <body><header><h1>{title}</h1><p class=\"quiet\">xprof-aggregator {version}</p></header><main>{body}</main>\
+         <body><header><h1>{title}</h1><p class=\"quiet\">xprof-aggregator {version}</p></header>\
+         <p class=\"notice\">This program was built without its web page. <code>cargo xtask ui</code> builds the page \
+         (it needs Node); the next <code>cargo build</code> takes it in.</p><main>{body}</main>\
          <footer class=\"quiet\"><a href=\"{root}runs\">runs</a> · <a href=\"{root}config\">config</a> · \
          <a href=\"{root}version\">version</a> · documentation: the folder <code>docs</code> of this project</footer>\
          </body></html>",
         title = escape(title)
     )
-}
-
-/// How a page gets to the place that its links count from. Links are relative, so that the server works behind a proxy that
-/// puts it below any path.
-///
-/// ```text
-/// /                                     → ./
-/// /data/plugin/profile                  → profile/
-/// /data/plugin/profile/overview_page    → ./
-/// /data/plugin/profile/a/b              → ../
-/// ```
-fn root_of(raw_path: &str) -> String {
-    let rest = raw_path.strip_prefix(PREFIX).unwrap_or(raw_path);
-    match rest.matches('/').count() {
-        0 => "profile/".to_owned(),
-        1 => "./".to_owned(),
-        n => "../".repeat(n - 1),
-    }
 }
 
 fn escape(text: &str) -> String {
@@ -211,20 +197,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_are_relative() {
-        for (path, root) in [
-            ("/", "./"),
-            ("/data/plugin/profile", "profile/"),
-            ("/data/plugin/profile/", "./"),
-            ("/data/plugin/profile/overview_page", "./"),
-            ("/data/plugin/profile/a/b", "../"),
-            ("/index.html", "./"),
-        ] {
-            assert_eq!(root_of(path), root, "{path}");
-        }
-    }
 
     #[test]
     fn escapes_everything_that_means_something() {

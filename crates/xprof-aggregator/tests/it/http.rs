@@ -49,12 +49,15 @@ async fn lists_runs_hosts_and_modules() {
         check(&server, &ask("/run_tools?run=nope"), 200, "[]").await;
         let tools = server.get(&ask("/run_tools?run=bare")).await.text();
         assert!(tools.starts_with(r#"["overview_page", "trace_viewer@", "#), "{tools}");
+        let tools = server.get(&ask("/tools")).await.text();
+        assert!(tools.starts_with('[') && tools.contains(r#""op_profile""#), "{tools}");
         check(&server, &ask("/version"), 200, "2.24.2").await;
         let config = r#"{"enableTabNameLabel": false, "hideCaptureProfileButton": false, "srcPathPrefix": null}"#;
         check(&server, &ask("/config"), 200, config).await;
         check(&server, &ask("/favicon.ico"), 404, "Not Found").await;
-        let page = server.get(&ask("/")).await;
-        assert!(page.text().contains("train/2025") && page.header("content-type") == "text/html");
+        let list = server.get(&ask("/run_list")).await;
+        assert!(list.text().contains(r#""hosts": 2, "modified_ms": "#), "{}", list.text());
+        assert_eq!(server.get(&ask("/")).await.header("content-type"), "text/html");
         assert_eq!(server.get(&ask("/index.html")).await.status, 200);
     }
     check(&server, "/overview_page", 404, "Not Found").await;
@@ -301,7 +304,7 @@ async fn encodings_and_tags_are_negotiated() {
             assert_eq!(text, plain.body);
         }
     }
-    for target in ["/data?run=r&tag=overview_page&host=a", "/assets/start.css"] {
+    for target in ["/data?run=r&tag=overview_page&host=a", "/assets/start.css", "/"] {
         let first = server.get(target).await;
         assert_eq!(first.status, 200, "{target}");
         let etag = first.header("etag").to_owned();

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod roofline_model;
 mod run_facts;
 pub mod smart_suggestion;
+pub mod timeline;
 pub mod trace_viewer;
 
 pub use params::Params;

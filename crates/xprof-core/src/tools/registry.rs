@@ -16,6 +16,7 @@ use super::overview_page::OverviewPage;
 use super::pod_viewer::PodViewer;
 use super::roofline_model::RooflineModel;
 use super::smart_suggestion::SmartSuggestionTool;
+use super::timeline::Timeline;
 use super::trace_viewer::{StreamingTraceViewer, TraceViewer};
 use super::{Finished, HostPart, Params, Reduction, Tool};
 use crate::answer::Answer;
@@ -210,6 +211,7 @@ pub static TOOLS: &[Entry] = &[
     Entry::of::<PodViewer>(),
     Entry::of::<RooflineModel>(),
     Entry::of::<SmartSuggestionTool>(),
+    Entry::of::<Timeline>(),
     Entry::of::<StreamingTraceViewer>(),
     Entry::of::<TraceViewer>(),
 ];

@@ -1,0 +1,48 @@
+// A browser that reaches nothing but this machine, and pages that remember what went wrong in them.
+import { mkdirSync, statSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const IMAGES = '../../../docs/images';
+
+export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu'] });
+
+/** A page in a fresh profile. `faults` collects console errors, failures in scripts and requests that would leave the machine. */
+export async function open(browser, { theme = 'light', width = 1440, height = 900, hang = false } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce' });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const page = await context.newPage();
+  const faults = [];
+  const asked = [];
+  await context.route(/^https?:\/\/(?!127\.0\.0\.1[:/])/, (route) => {
+    faults.push(`left the machine: ${route.request().url()}`);
+    if (!hang) return route.abort();
+  });
+  page.on('request', (request) => asked.push(request.url()));
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') faults.push(message.text());
+  });
+  return { page, faults, asked, close: () => context.close() };
+}
+
+/** Waits until every panel of a page is in one of the states. */
+export async function settled(page, states = ['ready', 'empty', 'partial']) {
+  await page.waitForFunction(
+    (states) => {
+      const panels = [...document.querySelectorAll('[data-testid^="panel-"]')];
+      return panels.length > 0 && panels.every((p) => states.includes(p.dataset.state));
+    },
+    states,
+    { timeout: 30_000 },
+  );
+}
+
+/** A picture for the documentation, small enough to live in the repository. */
+export async function shoot(page, name) {
+  mkdirSync(IMAGES, { recursive: true });
+  const path = `${IMAGES}/${name}.png`;
+  await page.mouse.move(0, 0);
+  await page.screenshot({ path, animations: 'disabled', caret: 'hide' });
+  return statSync(path).size;
+}

@@ -1,0 +1,44 @@
+/** What the tables of each tool are called; the server does not name them. */
+
+import type { Table } from '../../lib/table';
+
+const NAMES: Readonly<Record<string, readonly string[]>> = {
+  framework_op_stats: ['With idle time', 'Without idle time'],
+  input_pipeline_analyzer: ['Summary', 'Steps', 'Input ops', 'Advice'],
+  hlo_stats: ['Ops'],
+  kernel_stats: ['Kernels'],
+  roofline_model: ['Ops and programs'],
+  inference_profile: ['Requests', 'Batches'],
+  megascale_stats: ['Collectives'],
+  perf_counters: ['Counters'],
+  utilization_viewer: ['Utilization'],
+};
+
+/** The order in which a page opens. */
+export const SORTS: Readonly<Record<string, string>> = {
+  hlo_stats: '-total_self_time',
+  framework_op_stats: 'rank',
+  kernel_stats: '-total_duration_us',
+  roofline_model: 'step,rank',
+};
+
+export interface NamedTable {
+  readonly key: string;
+  readonly title: string;
+  readonly table: Table;
+}
+
+/** Tables of steps come first: they are why the page is opened. */
+export function nameTables(tool: string, tables: readonly Table[]): NamedTable[] {
+  const named = tables.map((table, at) => ({ key: String(at), title: titleOf(tool, table, at, tables.length), table }));
+  return [...named].sort((a, b) => Number(isSteps(b.table)) - Number(isSteps(a.table)));
+}
+
+const isSteps = (table: Table) => table.columns[0]?.id === 'stepnum';
+
+function titleOf(tool: string, table: Table, at: number, count: number): string {
+  if (isSteps(table)) return 'Steps';
+  if (table.columns[0]?.id === 'link') return 'Advice';
+  if (table.columns[0]?.id === 'opName') return 'Input ops';
+  return NAMES[tool]?.[at] ?? (count > 1 ? `Table ${at + 1}` : 'Rows');
+}
