@@ -14,15 +14,23 @@ pub enum Policy {
     RoundRobin,
     /// A trace goes to the worker that probably holds it already, unless that one has far more to do than the others.
     Affinity,
+    /// To the one with the fewest jobs of this program: a slow worker gets fewer.
+    LeastLoaded,
 }
 
 impl Policy {
     /// Every policy with its name on the command line.
-    pub const NAMES: [(&'static str, Self); 2] = [("round_robin", Self::RoundRobin), ("affinity", Self::Affinity)];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("round_robin", Self::RoundRobin), ("affinity", Self::Affinity), ("least_loaded", Self::LeastLoaded)];
 
     /// The policy of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, p)| *p == self).map_or("", |(n, _)| n)
     }
 }
 
@@ -41,36 +49,39 @@ pub struct Candidate<'a> {
 ///
 /// `turn` counts jobs; `key` is the trace's path.
 pub fn order(policy: Policy, workers: &[Candidate<'_>], key: &str, turn: usize) -> Vec<usize> {
-    let n = workers.len();
-    let mut order: Vec<usize> = match policy {
-        // The turn is taken among the healthy ones: otherwise the neighbour of a resting worker would get its share too.
-        Policy::RoundRobin => {
-            let (mut healthy, resting): (Vec<_>, Vec<_>) = (0..n).partition(|&i| !workers[i].resting);
-            if !healthy.is_empty() {
-                let first = turn % healthy.len();
-                healthy.rotate_left(first);
+    let (mut order, mut resting): (Vec<usize>, Vec<usize>) = (0..workers.len()).partition(|&i| !workers[i].resting);
+    // The turn is taken among the healthy ones: otherwise the neighbour of a resting worker would get its share too.
+    for group in [&mut order, &mut resting] {
+        match policy {
+            Policy::RoundRobin => rotate(group, turn),
+            Policy::LeastLoaded => {
+                group.sort_by_key(|&i| workers[i].load);
+                // The least loaded ones take turns.
+                let n_least = group.iter().take_while(|&&i| workers[i].load == workers[group[0]].load).count();
+                rotate(&mut group[..n_least], turn);
             }
-            healthy.extend(resting);
-            healthy
+            Policy::Affinity => {
+                group.sort_by_key(|&i| std::cmp::Reverse(weight(key, workers[i].address)));
+                let limit = load_bound(group.iter().map(|&i| workers[i].load));
+                // A stable sort: overloaded workers move back and keep their rank among themselves.
+                group.sort_by_key(|&i| workers[i].load >= limit);
+            }
         }
-        Policy::Affinity => {
-            let mut ranked: Vec<usize> = (0..n).collect();
-            ranked.sort_by_key(|&i| std::cmp::Reverse(weight(key, workers[i].address)));
-            let limit = load_bound(workers);
-            // A stable sort: overloaded workers move back and keep their rank among themselves.
-            ranked.sort_by_key(|&i| workers[i].load >= limit);
-            ranked
-        }
-    };
-    order.sort_by_key(|&i| workers[i].resting);
+    }
+    order.extend(resting);
     order
 }
 
+fn rotate(group: &mut [usize], turn: usize) {
+    if !group.is_empty() {
+        group.rotate_left(turn % group.len());
+    }
+}
+
 /// No worker gets a job while it has a quarter more than the mean.
-fn load_bound(workers: &[Candidate<'_>]) -> usize {
-    let healthy = workers.iter().filter(|w| !w.resting).count().max(1);
-    let total: usize = workers.iter().filter(|w| !w.resting).map(|w| w.load).sum();
-    ((total + 1) * 5).div_ceil(healthy * 4)
+fn load_bound(loads: impl ExactSizeIterator<Item = usize>) -> usize {
+    let n = loads.len().max(1);
+    ((loads.sum::<usize>() + 1) * 5).div_ceil(n * 4)
 }
 
 /// The score of a worker for a key in rendezvous hashing: the highest one wins, and the loss of a worker moves only its keys.
@@ -117,6 +128,16 @@ mod tests {
             assert!(home == 3 || first(&without_last, key) == home);
         }
         assert!(got.iter().all(|n| (60..140).contains(n)), "{got:?}");
+    }
+
+    #[test]
+    fn least_loaded_takes_turns_among_equals() {
+        let mut workers = idle();
+        workers[0].load = 2;
+        workers[3].resting = true;
+        let first = |turn| order(Policy::LeastLoaded, &workers, "k", turn)[0];
+        assert_eq!([0, 1, 2, 3].map(first), [1, 2, 1, 2]);
+        assert_eq!(order(Policy::LeastLoaded, &workers, "k", 1), [2, 1, 0, 3]);
     }
 
     #[test]

@@ -1,23 +1,32 @@
-//! Writes JSON text as the reference's two writers do: strings for tables, and whole messages as its protocol buffers do.
+//! Writes JSON text as the reference's two writers do: tables in one dialect, protocol buffers in another.
 //!
 //! Takes values in the order of their fields and gives compact bytes; nothing is built up in memory first.
 //! Must not reorder or check what it is given: a caller that forgets to end an object gets broken JSON.
 
 use super::number;
 
-/// Appends a message as JSON to a buffer and puts the commas where they belong: doubles with 15 or 17 digits, 64-bit integers as
-/// strings, markup and invisible characters escaped.
+/// Which of the reference's JSON writers is followed; they differ in numbers and in escapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// DataTables: shortest digits with a fraction, only the necessary escapes.
+    Table,
+    /// Messages: 15 or 17 digits, 64-bit integers as strings, markup and invisible characters escaped.
+    Proto,
+}
+
+/// Appends JSON to a buffer and puts the commas where they belong.
 #[derive(Debug)]
 pub struct JsonWriter<'a> {
     out: &'a mut Vec<u8>,
+    dialect: Dialect,
     /// Whether the next value or key must be preceded by a comma.
     comma: bool,
 }
 
 impl<'a> JsonWriter<'a> {
     /// Writes to the end of `out`.
-    pub fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, comma: false }
+    pub fn new(out: &'a mut Vec<u8>, dialect: Dialect) -> Self {
+        Self { out, dialect, comma: false }
     }
 
     /// Opens an object, as a value.
@@ -51,14 +60,20 @@ impl<'a> JsonWriter<'a> {
     /// Writes a string.
     pub fn string(&mut self, text: &str) -> &mut Self {
         self.separate();
-        write_proto_string(self.out, text);
+        match self.dialect {
+            Dialect::Table => write_string(self.out, text),
+            Dialect::Proto => write_proto_string(self.out, text),
+        }
         self
     }
 
     /// Writes a double.
     pub fn double(&mut self, value: f64) -> &mut Self {
         self.separate();
-        number::write_proto(self.out, value);
+        match self.dialect {
+            Dialect::Table => number::write_shortest(self.out, value),
+            Dialect::Proto => number::write_proto(self.out, value),
+        }
         self
     }
 
@@ -69,12 +84,13 @@ impl<'a> JsonWriter<'a> {
         self
     }
 
-    /// Writes a whole number of 64 bits: these are strings, for the sake of readers that know only doubles.
+    /// Writes a whole number of 64 bits: in messages these are strings, for the sake of readers that know only doubles.
     pub fn int64(&mut self, value: impl Into<i128>) -> &mut Self {
         self.separate();
-        self.out.push(b'"');
+        let quotes: &[u8] = if self.dialect == Dialect::Proto { b"\"" } else { b"" };
+        self.out.extend_from_slice(quotes);
         number::write_integer(self.out, value);
-        self.out.push(b'"');
+        self.out.extend_from_slice(quotes);
         self
     }
 
@@ -200,7 +216,7 @@ mod tests {
     #[test]
     fn puts_commas_between_values() {
         let mut out = Vec::new();
-        let mut json = JsonWriter::new(&mut out);
+        let mut json = JsonWriter::new(&mut out, Dialect::Proto);
         json.begin_object().key("a").begin_array().int(1).double(0.5).end_array();
         json.key("b").begin_object().end_object().key("c").int64(7_u64).key("d").bool(true).end_object();
         assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":[1,0.5],"b":{},"c":"7","d":true}"#);

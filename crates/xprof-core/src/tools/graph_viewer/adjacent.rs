@@ -1,7 +1,7 @@
 //! The instructions around one: what it uses and what uses it.
 
 use super::graph::program::{Named, Program, find};
-use crate::answer::json::JsonWriter;
+use crate::answer::json::{Dialect, JsonWriter};
 use crate::hlo::{HloModule, InstructionRef};
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ pub(super) fn write(module: &HloModule, node: &str, out: &mut Vec<u8>) -> Result
     let program = Program::new(module);
     let operands = through_tuples(&program, at, |program, at| program.operands(at).collect());
     let users = through_tuples(&program, at, |program, at| program.users(at).collect());
-    let mut json = JsonWriter::new(out);
+    let mut json = JsonWriter::new(out, Dialect::Proto);
     json.begin_object();
     for (key, names) in [("consumer_names", &users), ("operand_names", &operands)] {
         json.key(key).begin_array();

@@ -4,7 +4,7 @@ use super::blocks::{Block, Blocks, Content};
 use super::program::{BufferFacts, Program, Source};
 use super::report::{Object, Report, SMALL_BYTES, category, is_reusable};
 use super::scoped::ScopedVmem;
-use crate::answer::json::JsonWriter;
+use crate::answer::json::{Dialect, JsonWriter};
 use crate::hlo::buffers::{Allocation, Assigned};
 use crate::prep::gnu_sort;
 use crate::{Error, Result};
@@ -244,7 +244,7 @@ struct Message<'a> {
 
 impl<'a> Message<'a> {
     fn new(out: &'a mut Vec<u8>) -> Self {
-        let mut writer = JsonWriter::new(out);
+        let mut writer = JsonWriter::new(out, Dialect::Proto);
         writer.begin_object();
         Self { writer }
     }

@@ -120,6 +120,7 @@ impl<'a> Scale<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::json::Dialect;
     use xprof_proto::tensorflow::profiler::op_metrics::MemoryAccessed;
 
     fn check(op: &OpMetrics, expected: &str) {
@@ -131,7 +132,7 @@ mod tests {
         let mut cost = Cost::default();
         cost.add(op);
         let mut out = Vec::new();
-        Scale::new(&perf_env, 4000).write(&mut JsonWriter::new(&mut out), &cost);
+        Scale::new(&perf_env, 4000).write(&mut JsonWriter::new(&mut out, Dialect::Proto), &cost);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

@@ -8,7 +8,7 @@ mod render;
 mod tree;
 
 use crate::answer::Answer;
-use crate::answer::json::JsonWriter;
+use crate::answer::json::{Dialect, JsonWriter};
 use crate::opstats::framework_ops::Idle;
 use crate::opstats::hardware::hardware;
 use crate::opstats::numbers::safe_div;
@@ -93,7 +93,7 @@ impl Tool for OpProfile {
             |(idle, total_ps)| (Tree::build(run, *group_by, idle, total_ps), Scale::new(run.perf_env(), total_ps)),
         );
         let [with_idle, without_idle] = group_by.fields();
-        let mut json = JsonWriter::new(out.buffer());
+        let mut json = JsonWriter::new(out.buffer(), Dialect::Proto);
         let write_tree = |json: &mut JsonWriter<'_>, field, (tree, scale): &(Tree<'_>, Scale<'_>)| {
             json.key(field);
             render::write_node(json, tree, tree::ROOT, scale);

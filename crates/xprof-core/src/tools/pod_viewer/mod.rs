@@ -8,7 +8,7 @@ mod breakdown;
 use xprof_proto::tensorflow::profiler::{CoreDetails, PerCoreStepInfo, StepInfoResult};
 
 use crate::answer::Answer;
-use crate::answer::json::JsonWriter;
+use crate::answer::json::{Dialect, JsonWriter};
 use crate::opstats::numbers::ps_to_us;
 use crate::opstats::step_diagnostics;
 use crate::opstats::{self, EdgeSteps, HostStats, Reducer, RunStats};
@@ -52,7 +52,7 @@ impl Tool for PodViewer {
     // === render ===
 
     fn render(run: &RunStats, (): &(), out: &mut Answer) -> Result<()> {
-        let mut json = JsonWriter::new(out.buffer());
+        let mut json = JsonWriter::new(out.buffer(), Dialect::Proto);
         json.begin_object().key("podStatsSequence").begin_object().key("podStatsMap").begin_array();
         for step in run.steps() {
             write_step(&mut json, step, run);

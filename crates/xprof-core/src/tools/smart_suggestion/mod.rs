@@ -10,7 +10,7 @@ use xprof_proto::tensorflow::profiler::{EventTimeFractionAnalyzerResults, SmartS
 
 use super::event_time_fraction_analyzer::{BARRIER_CORES, EventTimeFractions, fractions};
 use crate::answer::Answer;
-use crate::answer::json::JsonWriter;
+use crate::answer::json::{Dialect, JsonWriter};
 use crate::artifact::Artifact;
 use crate::prep::Prepared;
 use crate::tools::{Finished, HostPart, Params, Reduction, Tool};
@@ -88,7 +88,7 @@ impl Tool for SmartSuggestionTool {
     fn render(signals: &Signals, (): &(), out: &mut Answer) -> Result<()> {
         let waits = signals.0.0.results.get(BARRIER_CORES);
         let suggestions: [Option<SmartSuggestion>; 1] = [waits.and_then(barrier::suggestion)];
-        let mut json = JsonWriter::new(out.buffer());
+        let mut json = JsonWriter::new(out.buffer(), Dialect::Proto);
         json.begin_object().key("suggestions").begin_array();
         for suggestion in suggestions.iter().flatten() {
             json.begin_object().key("ruleName").string(&suggestion.rule_name);
