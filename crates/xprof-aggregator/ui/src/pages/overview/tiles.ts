@@ -40,21 +40,21 @@ export function tiles(o: Overview): Tile[] {
     isTpu
       ? percentTile('duty', 'Device duty cycle', 'tree', 'up', 'device_duty_cycle_percent', 'The traces have no device lines.', [`idle ${format.percent(get('device_idle_time_percent') ?? NaN)}`])
       : {
-          key: 'compute', title: 'Device compute per step', value: steps.length ? get('device_compute_time_ms_avg') : undefined, show: ms, page: 'kernels', good: 'down',
-          details: [`σ ${ms(get('device_compute_time_ms_sdv') ?? NaN)}`], why: 'No steps are marked in the traces.',
+          key: 'compute', title: 'Device compute', value: steps.length ? get('device_compute_time_ms_avg') : undefined, show: ms, page: 'kernels', good: 'down',
+          details: ['per step', `σ ${ms(get('device_compute_time_ms_sdv') ?? NaN)}`], why: 'No steps are marked in the traces.',
         },
     isTpu
       ? percentTile('flops', 'FLOPS of peak', 'roofline', 'up', 'mxu_utilization_percent', 'The programs state no FLOPs.', [`of the roofline ${format.percent(get('flop_rate_utilization_relative_to_roofline') ?? NaN)}`])
       : percentTile('half', '16-bit compute', 'roofline', 'up', 'device_compute_16bit_percent', 'Only traces of GPUs state the precision of their kernels.', [`32-bit ${format.percent(get('device_compute_32bit_percent') ?? NaN)}`]),
     isTpu
-      ? percentTile('hbm', 'Memory bandwidth of peak', 'roofline', 'up', 'hbm_utilization_percent', 'The programs state no bytes.')
-      : { key: 'launch', title: 'Kernel launch per step', value: steps.length ? get('kernel_launch_time_ms_avg') : undefined, show: ms, details: [`σ ${ms(get('kernel_launch_time_ms_sdv') ?? NaN)}`], why: 'No steps are marked in the traces.', page: 'kernels', good: 'down' },
+      ? percentTile('hbm', 'Memory BW of peak', 'roofline', 'up', 'hbm_utilization_percent', 'The programs state no bytes.')
+      : { key: 'launch', title: 'Kernel launch', value: steps.length ? get('kernel_launch_time_ms_avg') : undefined, show: ms, details: ['per step', `σ ${ms(get('kernel_launch_time_ms_sdv') ?? NaN)}`], why: 'No steps are marked in the traces.', page: 'kernels', good: 'down' },
     {
       key: 'placement', title: 'Op time on devices', value: get('device_tf_op_percent'), show: format.percent, good: 'none', page: 'framework',
       details: [pair('host_tf_op_percent', 'device_tf_op_percent')], why: 'The traces have no framework ops.',
     },
     {
-      key: 'eager', title: 'Eager op time on devices', value: get('device_op_time_eager_percent'), show: format.percent, good: 'down', page: 'framework',
+      key: 'eager', title: 'Eager on devices', value: get('device_op_time_eager_percent'), show: format.percent, good: 'down', page: 'framework',
       details: [pair('host_op_time_eager_percent', 'device_op_time_eager_percent')], why: 'The traces have no framework ops.',
     },
   ];

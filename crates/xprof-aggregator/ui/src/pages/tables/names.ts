@@ -11,6 +11,7 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   inference_profile: ['Requests', 'Batches'],
   megascale_stats: ['Collectives'],
   perf_counters: ['Counters'],
+  pod_viewer: ['Steps by core'],
   utilization_viewer: ['Utilization'],
 };
 
@@ -20,6 +21,7 @@ export const SORTS: Readonly<Record<string, string>> = {
   framework_op_stats: 'rank',
   kernel_stats: '-total_duration_us',
   roofline_model: 'step,rank',
+  pod_viewer: '-total_duration_us',
 };
 
 /** What a page shows first, the name of the row foremost; the rest is in the list of columns and in the inspector. */
