@@ -7,6 +7,8 @@ export interface Group {
   readonly rows: readonly number[];
   /** By column; null where adding up says nothing. */
   readonly sums: readonly (number | null)[];
+  /** Percent of what all groups sum up to. */
+  readonly share: number;
 }
 
 /** The number of a row, or the head of a group. */
@@ -53,9 +55,13 @@ function groups(table: Table, rows: readonly number[], by: Column, sort: string)
     else members.set(key, [row]);
   }
   const first = readSort(sort)[0]?.id;
-  const size = table.columns.findIndex((c) => c.sums && (c.id === first || (!first && /time|duration/i.test(c.id))));
-  const sizeOf = (g: Group) => (size >= 0 ? Number(g.sums[size]) : g.rows.length);
-  return [...members].map(([key, list]) => ({ key, rows: list, sums: sums(table, list) })).sort((a, b) => sizeOf(b) - sizeOf(a));
+  const size = table.columns.findIndex((c) => c.sums && c.kind === 'number' && (c.id === first || (!first && /time|duration/i.test(c.id))));
+  const found = [...members].map(([key, list]) => {
+    const ofGroup = sums(table, list);
+    return { key, rows: list, sums: ofGroup, size: size >= 0 ? Number(ofGroup[size]) : list.length };
+  });
+  const whole = found.reduce((sum, g) => sum + g.size, 0);
+  return found.sort((a, b) => b.size - a.size).map(({ size, ...g }) => ({ ...g, share: whole ? (size / whole) * 100 : 0 }));
 }
 
 export function sums(table: Table, rows: Iterable<number>): (number | null)[] {
