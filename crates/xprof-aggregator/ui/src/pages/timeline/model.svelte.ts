@@ -136,7 +136,7 @@ export class Model {
     try {
       const block = await this.data.search(host.index, step, 100_000, new AbortController().signal);
       const [rows, names, begins, lengths] = [block.u32('row'), block.u32('name'), block.f64('begin_ps'), block.f64('duration_ps')];
-      const at = rows.findIndex((r, i) => r === row && block.header.names[names[i]!] === step);
+      const at = rows.findIndex((r, i) => r === row && isStep(block.header.names[names[i]!]!, step));
       if (at < 0) return;
       const from = this.data.time(block.header.min_ps) + begins[at]!;
       this.engine?.show(from, from + lengths[at]!, 0.05);
@@ -343,6 +343,11 @@ export class Model {
     const n = area.names.reduce((sum, name) => sum + name.n, 0);
     this.say(`Selected: ${n.toLocaleString('en')} events of ${area.names.length} names in ${duration(area.to - area.from)}.`);
   }
+}
+
+/** Whether that is the name of a step: its own, or one that ends with its number. */
+function isStep(name: string, step: string): boolean {
+  return name === step || (/^\d+$/.test(step) && /(\d+)$/.exec(name)?.[1] === step);
 }
 
 function keys(list: readonly string[]): string {
