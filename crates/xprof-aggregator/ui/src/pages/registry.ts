@@ -2,6 +2,7 @@
 
 import type { Component } from 'svelte';
 import type { Api } from '../lib/api';
+import type { Load } from '../lib/load.svelte';
 import type { Router } from '../lib/router.svelte';
 
 /** What the shell gives a page. */
@@ -9,6 +10,8 @@ export interface PageProps {
   readonly run: string;
   /** Hosts chosen; none means all. */
   readonly hosts: readonly string[];
+  /** All hosts of the run, as they become known. */
+  readonly hostList: Load<{ hostname: string }[]>;
   readonly url: Router;
   readonly api: Api;
   readonly page: Page;

@@ -20,9 +20,8 @@ pub struct Box {
     pub count: u32,
     /// How long they take together.
     pub busy_ps: u64,
-    /// Place on the row of the longest event, which gives the box its name.
-    pub longest: u32,
-    longest_ps: u64,
+    /// Place on the row of the event that gives the box its name and colour: the only one, or one of the group.
+    pub shown: u32,
 }
 
 impl Box {
@@ -54,8 +53,7 @@ impl Merger {
     #[inline]
     pub fn add(&mut self, position: u32, lane: u8, begin_ps: u64, duration_ps: u64) {
         let end_ps = begin_ps.saturating_add(duration_ps);
-        let one =
-            Box { lane, begin_ps, end_ps, count: 1, busy_ps: duration_ps, longest: position, longest_ps: duration_ps };
+        let one = Box { lane, begin_ps, end_ps, count: 1, busy_ps: duration_ps, shown: position };
         let at = usize::from(lane);
         if at >= self.open.len() {
             self.open.resize(at + 1, None);
@@ -73,8 +71,8 @@ impl Merger {
                 group.end_ps = group.end_ps.max(end_ps);
                 group.count += 1;
                 group.busy_ps += duration_ps;
-                if duration_ps > group.longest_ps {
-                    (group.longest, group.longest_ps) = (position, duration_ps);
+                if stands_for(position, duration_ps, group.busy_ps) {
+                    group.shown = position;
                 }
             }
             open => self.boxes.extend(open.replace(one)),
@@ -84,9 +82,17 @@ impl Merger {
     /// All boxes by begin; of equal begins the lower lane first.
     pub fn finish(mut self) -> Vec<Box> {
         self.boxes.extend(self.open.into_iter().flatten());
-        self.boxes.sort_unstable_by_key(|b| (b.begin_ps, b.lane, b.longest));
+        self.boxes.sort_unstable_by_key(|b| (b.begin_ps, b.lane, b.shown));
         self.boxes
     }
+}
+
+/// Whether an event takes the place of the one that stood for its group, which is `busy_ps` long with it. Chances are as its
+/// share of the time, so that the colours of many groups side by side show where the time goes; equal traces are shown
+/// equally.
+fn stands_for(position: u32, duration_ps: u64, busy_ps: u64) -> bool {
+    let chance = u64::from(position).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    u128::from(chance) * u128::from(busy_ps) < u128::from(duration_ps) << 32
 }
 
 #[cfg(test)]
@@ -106,21 +112,24 @@ mod tests {
     #[test]
     fn merges_only_what_is_short_and_near() {
         let events = [(0, 0, 100), (1, 5, 2), (1, 8, 3), (1, 40, 1), (0, 100, 3), (0, 103, 20), (0, 130, 1)];
-        let shown: Vec<_> =
-            merge(10, &events).iter().map(|b| (b.lane, b.begin_ps, b.end_ps, b.count, b.longest)).collect();
+        let shown: Vec<_> = merge(10, &events).iter().map(|b| (b.lane, b.begin_ps, b.end_ps, b.count)).collect();
         assert_eq!(
             shown,
-            [
-                (0, 0, 100, 1, 0),
-                (1, 5, 11, 2, 2),
-                (1, 40, 41, 1, 3),
-                (0, 100, 103, 1, 4),
-                (0, 103, 123, 1, 5),
-                (0, 130, 131, 1, 6)
-            ]
+            [(0, 0, 100, 1), (1, 5, 11, 2), (1, 40, 41, 1), (0, 100, 103, 1), (0, 103, 123, 1), (0, 130, 131, 1)]
         );
         assert_eq!(merge(0, &events).len(), events.len());
         assert_eq!(merge(10, &events)[1].coverage(), 213);
+    }
+
+    #[test]
+    fn events_stand_for_groups_as_often_as_they_take_time() {
+        // Groups of one event of 3 ps and three of 1 ps.
+        let events: Vec<_> =
+            (0..8000u64).map(|i| (0, i / 4 * 100 + i % 4 * 4, if i % 4 == 1 { 3 } else { 1 })).collect();
+        let boxes = merge(20, &events);
+        assert_eq!(boxes.len(), 2000);
+        let long = boxes.iter().filter(|b| b.shown % 4 == 1).count();
+        assert!((900..1100).contains(&long), "{long} of 2000");
     }
 
     proptest! {

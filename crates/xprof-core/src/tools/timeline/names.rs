@@ -14,6 +14,9 @@ use crate::xspace::{Event, StatKind, StatValue};
 /// Stands for no category.
 pub const NO_CATEGORY: u32 = u32::MAX;
 
+/// Stands for the category of an op of which the trace tells none: its name may tell it.
+const UNTOLD: &str = "op";
+
 /// Names by number, in the order of their first use.
 #[derive(Default)]
 pub struct Names<'a> {
@@ -22,7 +25,8 @@ pub struct Names<'a> {
     categories: Vec<Cow<'a, str>>,
     by_name: FxHashMap<(Cow<'a, str>, u32), u32>,
     by_category: FxHashMap<Cow<'a, str>, u32>,
-    /// By address of a table of metadata and row in it, where neither name nor category differ from event to event.
+    /// By address of a table of metadata and row in it, where names do not differ from event to event.
+    /// (Categories do not: events of a row are executions of one op.)
     by_row: FxHashMap<(usize, u32), u32>,
 }
 
@@ -30,8 +34,7 @@ impl<'a> Names<'a> {
     /// The number of an event's name.
     #[inline]
     pub fn of(&mut self, event: &Event<'a>) -> u32 {
-        let kinds = &event.line.stat_kinds;
-        if kinds.contains(StatKind::StepName) || kinds.contains(StatKind::HloCategory) {
+        if event.line.stat_kinds.contains(StatKind::StepName) {
             return self.add(event);
         }
         let key = (std::ptr::from_ref(event.plane) as usize, event.metadata_row());
@@ -80,7 +83,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What kind of work an event is, if the trace says so.
+/// What kind of work an event is, if the trace says so; of an op of which it does not, [`UNTOLD`].
 pub fn category<'a>(event: &Event<'a>) -> Option<Cow<'a, str>> {
-    event.stat_or_metadata_stat(StatKind::HloCategory).map(StatValue::text).filter(|text| !text.is_empty())
+    let told = event.stat_or_metadata_stat(StatKind::HloCategory).map(StatValue::text).filter(|text| !text.is_empty());
+    told.or_else(|| event.stat(StatKind::HloOp).map(|_| Cow::Borrowed(UNTOLD)))
 }

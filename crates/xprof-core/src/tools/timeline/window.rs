@@ -76,8 +76,7 @@ pub fn answer(scope: &Scope<'_>, rows: &Rows, window: &Window, diag: &Diag) -> R
         })
         .collect::<Result<_>>()?;
     let mut names = Names::default();
-    let name_of =
-        |(row, b): (&Row, &Box)| scope.locate(row, b.longest).map_or(0, |place| names.of(&scope.event(place)));
+    let name_of = |(row, b): (&Row, &Box)| scope.locate(row, b.shown).map_or(0, |place| names.of(&scope.event(place)));
     let boxes = || rows.rows.iter().zip(&shown).flat_map(|(row, shown)| shown.boxes.iter().map(move |b| (row, b)));
     let named: Vec<u32> = boxes().map(name_of).collect();
 
@@ -96,7 +95,7 @@ pub fn answer(scope: &Scope<'_>, rows: &Rows, window: &Window, diag: &Diag) -> R
     block.column("duration", boxes().map(|(_, b)| axis.tick(b.end_ps) - axis.tick(b.begin_ps)));
     block.column("name", named);
     block.column("count", boxes().map(|(_, b)| b.count));
-    block.column("position", boxes().map(|(_, b)| b.longest));
+    block.column("position", boxes().map(|(_, b)| b.shown));
     block.column("lane", boxes().map(|(_, b)| b.lane));
     block.column("coverage", boxes().map(|(_, b)| b.coverage()));
     write_outside(axis, boxes().map(|(_, b)| b), &mut block);
@@ -122,7 +121,7 @@ fn events(scope: &Scope<'_>, row: &Row, axis: Axis, diag: &Diag) -> Result<Shown
     let boxes = merger.finish();
     let mut near = (u32::MAX, 0);
     let mut flow_of = |(i, b): (u32, &Box)| {
-        let (track, position) = scope.locate(row, b.longest).filter(|_| b.count == 1)?;
+        let (track, position) = scope.locate(row, b.shown).filter(|_| b.count == 1)?;
         if near.0 != track {
             near = (track, 0);
         }

@@ -8,6 +8,7 @@ import { Engine, type Canvases } from './engine/engine';
 import type { Area, Mode } from './engine/gestures';
 import { folds, inOrder, layout, rowKey, type Item, type Layout } from './engine/layout';
 import { spotOf, type Arrow, type Spot } from './engine/overlay';
+import { UNTOLD } from './engine/palette';
 import { beside, rowsIn, type Hit } from './engine/scene';
 import { duration, readSpan, writeSpan } from './engine/time';
 import { Search, type Found } from './search.svelte';
@@ -32,10 +33,10 @@ export class Model {
   scroll = $state(0);
   mode: Mode = $state('pan');
   hover: Hover | undefined = $state.raw();
+  /** How much time is in view, and how much there is, in ps. */
+  shown: { readonly span: number; readonly whole: number } | undefined = $state.raw();
   isReady = $state(false);
   isLoading = $state(true);
-  /** What a screen reader is told. */
-  said = $state('');
   /** Keeps times of the address that this page wrote from being read again. */
   #written: string | undefined;
   #opened = false;
@@ -45,15 +46,22 @@ export class Model {
     readonly run: string,
     readonly url: Router,
     hosts: readonly { index: number; name: string }[],
+    /** Told to screen readers. */
+    readonly say: (text: string) => void,
   ) {
-    const params = { run, session_path: url.view['path'] };
-    this.data = new Data(api, params, hosts, (what) => this.#changed(what), (loaded) => this.engine?.forget(loaded));
+    this.data = new Data(api, { run }, hosts, (what) => this.#changed(what), (loaded) => this.engine?.forget(loaded));
   }
 
   attach(canvases: Canvases, prefer: 'auto' | 'gl' | 'canvas'): Engine {
-    this.engine = new Engine(canvases, this.data, { drawn: () => (this.isLoading = this.data.isLoading), settled: () => this.#writeView() }, prefer);
+    this.engine = new Engine(canvases, this.data, { drawn: ({ view }) => this.#drawn(view.span), settled: () => this.#writeView() }, prefer);
     this.relayout();
     return this.engine;
+  }
+
+  #drawn(span: number): void {
+    this.isLoading = this.data.isLoading;
+    const [min, max] = this.engine!.extent;
+    if (span !== this.shown?.span || max - min !== this.shown.whole) this.shown = { span: Math.min(span, max - min), whole: max - min };
   }
 
   detach(): void {
@@ -95,17 +103,18 @@ export class Model {
     const text = isWhole ? undefined : writeSpan(from, from + span, data.origin);
     this.#written = text;
     this.url.set({ t: text });
-    this.said = isWhole ? 'The whole trace is in view.' : `In view: ${duration(span)} from ${duration(from - min)} on.`;
+    this.say(isWhole ? 'The whole trace is in view.' : `In view: ${duration(span)} from ${duration(from - min)} on.`);
   }
 
   #changed(what: 'rows' | 'boxes'): void {
     this.isLoading = this.data.isLoading;
     if (what === 'rows') {
       this.relayout();
-      if (!this.isReady && this.data.extent) {
+      if (this.data.extent && this.engine) {
+        // Until the reader chooses a view it is the whole, which grows with every host that answers.
+        if (!this.url.view['t']) this.engine.reset('now');
+        if (!this.isReady) this.readView();
         this.isReady = true;
-        this.engine?.reset('now');
-        this.readView();
       }
       if (!this.#opened && this.isReady) this.#open();
     }
@@ -127,12 +136,12 @@ export class Model {
     try {
       const block = await this.data.search(host.index, step, 100_000, new AbortController().signal);
       const [rows, names, begins, lengths] = [block.u32('row'), block.u32('name'), block.f64('begin_ps'), block.f64('duration_ps')];
-      const at = rows.findIndex((r, i) => r === row && block.header.names[names[i]!] === step);
+      const at = rows.findIndex((r, i) => r === row && isStep(block.header.names[names[i]!]!, step));
       if (at < 0) return;
       const from = this.data.time(block.header.min_ps) + begins[at]!;
       this.engine?.show(from, from + lengths[at]!, 0.05);
     } catch {
-      this.said = `Step ${step} was not found.`;
+      this.say(`Step ${step} was not found.`);
     }
   }
 
@@ -170,7 +179,7 @@ export class Model {
     if (at < 0 || to === at) return;
     own.splice(to, 0, ...own.splice(at, 1));
     this.#set({ order: keys([...order.filter((key) => !own.includes(key)), ...own]) });
-    this.said = `${item.title} is now row ${to + 1} of ${own.length}.`;
+    this.say(`${item.title} is now row ${to + 1} of ${own.length}.`);
   }
 
   selectHit(hit: Hit | undefined): void {
@@ -224,7 +233,7 @@ export class Model {
     const visible = found.from >= view.from && found.to <= view.from + view.span && (found.to - found.from) / view.span > 0.02;
     if (!visible) this.engine?.show(found.from, found.to, 3);
     this.#scrollTo(found);
-    this.said = `${found.name}, ${this.search.at + 1} of ${this.search.n}`;
+    this.say(`${found.name}, ${this.search.at + 1} of ${this.search.n}`);
   }
 
   #scrollTo({ host, row }: { readonly host: number; readonly row: number }): void {
@@ -279,8 +288,8 @@ export class Model {
     const [from, to] = loaded.span(hit.box);
     const count = loaded.count[hit.box]!;
     const category = loaded.categoryOf(hit.box);
-    const text = count > 1 ? `${count.toLocaleString('en')} events within ${duration(to - from)}; the longest is named` : duration(to - from);
-    this.hover = { title: loaded.nameOf(hit.box), text: category ? `${text} · ${category}` : text, x, y };
+    const text = count > 1 ? `${count.toLocaleString('en')} events within ${duration(to - from)}; this is one of them` : duration(to - from);
+    this.hover = { title: loaded.nameOf(hit.box), text: category && category !== UNTOLD ? `${text} · ${category}` : text, x, y };
   }
 
   // What follows the address.
@@ -325,15 +334,20 @@ export class Model {
     const own = spot(event);
     const arrows = event.linked.map((linked): Arrow => (spot(linked).from < own.from ? { from: spot(linked), to: own } : { from: own, to: spot(linked) }));
     this.engine.select(own, arrows);
-    this.said = `Selected: ${event.name}, ${duration(Number(event.duration_ps))}.`;
+    this.say(`Selected: ${event.name}, ${duration(Number(event.duration_ps))}.`);
   }
 
   #sayArea(): void {
     const { area } = this.selection;
     if (!area) return;
     const n = area.names.reduce((sum, name) => sum + name.n, 0);
-    this.said = `Selected: ${n.toLocaleString('en')} events of ${area.names.length} names in ${duration(area.to - area.from)}.`;
+    this.say(`Selected: ${n.toLocaleString('en')} events of ${area.names.length} names in ${duration(area.to - area.from)}.`);
   }
+}
+
+/** Whether that is the name of a step: its own, or one that ends with its number. */
+function isStep(name: string, step: string): boolean {
+  return name === step || (/^\d+$/.test(step) && /(\d+)$/.exec(name)?.[1] === step);
 }
 
 function keys(list: readonly string[]): string {

@@ -47,27 +47,31 @@ export class Search {
     }
     this.isLoading = true;
     try {
-      const blocks = await Promise.all(hosts.map((host) => data.search(host, text, LIMIT, signal)));
+      const answers = await Promise.allSettled(hosts.map((host) => data.search(host, text, LIMIT, signal)));
       if (signal.aborted) return;
+      const found = answers.flatMap((answer, i) => (answer.status === 'fulfilled' ? [{ host: hosts[i]!, block: answer.value }] : []));
+      const failed = answers.find((answer) => answer.status === 'rejected');
+      if (!found.length && failed) throw failed.reason;
       const names = new Map<string, NameCount>();
       const hits: Found[] = [];
-      blocks.forEach((block, b) => {
+      for (const { host, block } of found) {
         const { header } = block;
         const start = data.time(header.min_ps);
         const [row, position, name, lane] = [block.u32('row'), block.u32('position'), block.u32('name'), block.u8('lane')];
         const [begin, length] = [block.f64('begin_ps'), block.f64('duration_ps')];
         for (let i = 0; i < row.length; i++) {
           const from = start + begin[i]!;
-          hits.push({ host: hosts[b]!, row: row[i]!, position: position[i]!, lane: lane[i]!, name: header.names[name[i]!]!, from, to: from + length[i]! });
+          hits.push({ host, row: row[i]!, position: position[i]!, lane: lane[i]!, name: header.names[name[i]!]!, from, to: from + length[i]! });
         }
         const [count, total, category] = [block.u32('name_count'), block.f64('name_total_ps'), block.u32('name_category')];
         header.names.forEach((text, i) => {
           const known = names.get(text);
           names.set(text, { name: text, category: header.categories[category[i]!], n: (known?.n ?? 0) + (count[i] ?? 0), totalPs: (known?.totalPs ?? 0) + (total[i] ?? 0) });
         });
-      });
+      }
       hits.sort((a, b) => a.from - b.from);
-      this.n = blocks.reduce((sum, block) => sum + block.header.n, 0);
+      this.n = found.reduce((sum, { block }) => sum + block.header.n, 0);
+      this.error = failed ? `${hosts.length - found.length} of ${hosts.length} hosts did not answer` : '';
       this.hits = hits;
       this.names = [...names.values()].filter(({ n }) => n > 0).sort((a, b) => b.totalPs - a.totalPs);
       this.isLoading = false;

@@ -3,7 +3,7 @@
 import type { Theme } from './engine/overlay';
 import { palette, type Palette } from './engine/palette';
 
-const TOKENS = ['text', 'muted', 'line', 'accent', 'raised', 'background'] as const;
+const TOKENS = ['text', 'muted', 'line', 'accent', 'warn', 'raised', 'background'] as const;
 
 export interface Colours {
   readonly theme: Theme;

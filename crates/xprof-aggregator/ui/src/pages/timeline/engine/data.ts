@@ -182,7 +182,7 @@ export class Data {
     } finally {
       this.#nAsking -= 1;
       if (h.asking?.abort === abort) h.asking = undefined;
-      if (this.#waiting.length) this.changed('boxes');
+      if (!this.#closed) this.changed('boxes');
     }
   }
 
@@ -194,7 +194,6 @@ export class Data {
     if (window) {
       h.windows.set(key, loaded);
       this.#bound();
-      this.changed('boxes');
       return;
     }
     h.whole = loaded;

@@ -142,6 +142,7 @@ describe('colours', () => {
   it('come from categories, from names of ops, or are quiet', () => {
     expect(colourOf('fusion.1', 'convolution', true)).toBe(colourOf('x', 'convolution', false));
     expect(colourOf('all-reduce.3', undefined, true)).toBe(colourOf('', 'all-reduce', true));
+    expect(colourOf('dot.3', 'op', false)).toBe(colourOf('', 'convolution', true));
     expect(colourOf('PjitFunction(f)', undefined, false)).toBeGreaterThan(9);
     expect([namesOps('h /device:TPU:0', 'XLA Ops'), namesOps('h /device:TPU:0', 'Steps'), namesOps('h /host:CPU', 'main')]).toEqual([true, false, false]);
   });

@@ -49,6 +49,7 @@ export class Engine {
   /** Called at the begin of a frame with the ms since the last one; true keeps frames coming. */
   step: ((ms: number) => boolean) | undefined;
   #last = 0;
+  #hasShown = false;
 
   constructor(
     readonly canvases: Canvases,
@@ -189,6 +190,11 @@ export class Engine {
       this.renderer.draw(rowDraws(frame, items), frame.view, palette);
       this.#overlay.draw(frame, items, this.marks, palette, theme);
       this.#strips(frame, theme);
+      if (!this.#hasShown && this.renderer.drawn) {
+        this.#hasShown = true;
+        // For those who measure: when the first events were there.
+        performance.mark('timeline-first-events');
+      }
       this.hooks.drawn(frame);
     }
     if (again || this.#glide) this.invalidate();
@@ -212,7 +218,7 @@ export class Engine {
   #strips(frame: Frame, theme: Theme): void {
     const [axis, minimap] = [this.canvases.axis.getContext('2d'), this.canvases.minimap.getContext('2d')];
     if (axis) drawAxis(axis, frame.view, frame.width, this.extent[0], this.steps(frame), theme);
-    if (minimap) this.#minimap.draw(minimap, this.data.wholes, this.extent, frame.view, frame.width, theme);
+    if (minimap) this.#minimap.draw(minimap, this.data.wholes, this.extent, frame.view, frame.width, this.marks.hits ?? [], theme);
   }
 
   /** The first row of steps of the hosts shown. */

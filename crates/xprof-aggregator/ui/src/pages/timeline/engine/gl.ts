@@ -23,13 +23,14 @@ void main() {
   float x = origin + start * perTick;
   float left = floor(x);
   float right = floor(x + duration * perTick);
-  right = right - left > 3.0 ? right - 1.0 : max(right, left + 1.0);
+  int which = int(colour);
+  bool isGroup = (which & 64) != 0;
+  right = right - left > 3.0 && !isGroup ? right - 1.0 : max(right, left + 1.0);
   float y = floor(top + lane * lanes.x + 0.5);
   vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1);
   // Far outside, numbers of this size are no longer exact.
   vec2 at = vec2(clamp(mix(left, right, corner.x), -4.0, size.x + 4.0), y + corner.y * lanes.y);
   gl_Position = lane < lanes.z ? vec4(at.x / size.x * 2.0 - 1.0, 1.0 - at.y / size.y * 2.0, 0, 1) : vec4(2, 2, 0, 1);
-  int which = int(colour);
   float strength = (0.35 + 0.65 * coverage) * ((which & 128) != 0 ? 0.22 : 1.0);
   shade = mix(background, colours[which & 31], strength);
 }`;

@@ -90,7 +90,7 @@ export function layout(hosts: readonly Host[], choices: Choices): Layout {
     if (hosts.length > 1) add({ kind: 'host', key: hostKey(host.index), title: host.name, host: host.index, height: HEADER });
     const hidden = hosts.length > 1 && fold.has(hostKey(host.index));
     if (host.state !== 'ready' && !hidden) {
-      add({ kind: 'message', key: `${host.index}!`, title: host.message, host: host.index, height: HEADER * 2 });
+      add({ kind: 'message', key: `${host.index}!`, title: host.message, host: host.index, height: HEADER * 3 });
     }
     host.processes.forEach((process, p) => {
       const rows = inOrder(host, p, choices.order);

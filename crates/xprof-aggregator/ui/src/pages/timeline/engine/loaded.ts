@@ -1,7 +1,7 @@
 /** A window as it is drawn: the columns of its block, with the place of each box in the palette. */
 
 import type { Block, RowInfo, WindowHeader } from './block';
-import { colourOf, DIM, namesOps } from './palette';
+import { colourOf, DIM, GROUP, namesOps } from './palette';
 import type { View } from './time';
 
 export class Loaded {
@@ -17,7 +17,7 @@ export class Loaded {
   readonly sampleStart: Uint32Array<ArrayBuffer>;
   readonly sampleLow: Float64Array<ArrayBuffer>;
   readonly sampleHigh: Float64Array<ArrayBuffer>;
-  /** Place in the palette, and {@link DIM}. */
+  /** Place in the palette, {@link DIM} and {@link GROUP}. */
   readonly colour: Uint8Array<ArrayBuffer>;
   /** Raised when colours change, so that a renderer knows to send them again. */
   version = 0;
@@ -109,7 +109,7 @@ export class Loaded {
       const isOp = namesOps(processes[row.process]?.name ?? '', row.name);
       const ofNames = colours[isOp ? 1 : 0]!;
       const [first, end] = this.boxes(i);
-      for (let box = first; box < end; box++) this.colour[box] = ofNames[this.name[box]!]!;
+      for (let box = first; box < end; box++) this.colour[box] = ofNames[this.name[box]!]! | (this.count[box]! > 1 ? GROUP : 0);
     });
   }
 }

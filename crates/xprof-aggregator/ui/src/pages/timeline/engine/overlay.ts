@@ -4,7 +4,6 @@ import { BOX, laneTop } from './layout';
 import type { Loaded } from './loaded';
 import { DIM, type Palette } from './palette';
 import type { Frame, Hit, Placed } from './scene';
-import { ticks } from './time';
 
 /** Colours of the page that the canvas needs. */
 export interface Theme {
@@ -12,6 +11,7 @@ export interface Theme {
   readonly muted: string;
   readonly line: string;
   readonly accent: string;
+  readonly warn: string;
   readonly raised: string;
   readonly background: string;
   readonly font: string;
@@ -37,14 +37,16 @@ export interface Marks {
   readonly arrows: readonly Arrow[];
   /** An area in ps and heights of the scrolled content; without heights it is a span over all rows. */
   readonly area?: { readonly from: number; readonly to: number; readonly top?: number; readonly bottom?: number };
+  /** Begins of what a search found, for the strip of the whole. */
+  readonly hits?: readonly { readonly from: number }[];
   /** Where the pointer is, in pixels. */
   readonly cursor?: number;
 }
 
 /** Boxes narrower than this have no name. */
 const MIN_NAMED = 34;
-/** Of the font at 11 px; names are cut by this estimate and clipped by the canvas. */
-const CHARACTER = 6.1;
+/** Names are cut for widths in steps of so many pixels. */
+const STEP = 5;
 
 export class Overlay {
   readonly #context: CanvasRenderingContext2D;
@@ -63,7 +65,6 @@ export class Overlay {
   draw(frame: Frame, items: readonly Placed[], marks: Marks, palette: Palette, theme: Theme): void {
     const c = this.#context;
     c.clearRect(0, 0, frame.width, frame.height);
-    this.#grid(frame, theme);
     c.font = theme.font;
     c.textBaseline = 'middle';
     for (const place of items) {
@@ -80,15 +81,6 @@ export class Overlay {
     this.#area(frame, marks, theme);
     this.#pinnedEdge(frame, theme);
     if (marks.cursor !== undefined) this.#line(marks.cursor, frame.height, theme.muted, 0.5);
-  }
-
-  #grid({ view, width, height }: Frame, theme: Theme): void {
-    const { first, step } = ticks(view.from, view.span, width);
-    const c = this.#context;
-    c.globalAlpha = 0.35;
-    c.fillStyle = theme.line;
-    for (let at = first; at < view.from + view.span; at += step) c.fillRect(Math.round(((at - view.from) / view.span) * width), 0, 1, height);
-    c.globalAlpha = 1;
   }
 
   #item(frame: Frame, place: Placed, palette: Palette, theme: Theme): void {
@@ -133,18 +125,24 @@ export class Overlay {
     c.globalAlpha = 1;
   }
 
-  /** Cuts a name in its middle, so that its number stays. */
+  /** Cuts a name in its middle, so that its number stays. Rooms that differ by less than a letter are cut alike. */
   #fit(name: string, room: number): string {
-    const n = Math.floor(room / CHARACTER);
-    if (name.length <= n) return name;
-    const key = `${n} ${name}`;
+    const c = this.#context;
+    const width = Math.floor(room / STEP) * STEP;
+    const key = `${width} ${name}`;
     let cut = this.#cut.get(key);
-    if (cut === undefined) {
-      if (this.#cut.size > 20_000) this.#cut.clear();
-      const tail = Math.min(/[.\d]*$/.exec(name)![0].length, 6, Math.max(0, n - 3));
-      cut = n < 3 ? '' : `${name.slice(0, n - 1 - tail)}…${tail ? name.slice(-tail) : ''}`;
-      this.#cut.set(key, cut);
+    if (cut !== undefined) return cut;
+    cut = name;
+    const tail = /[.\d]*$/.exec(name)![0].slice(-6);
+    for (let head = Math.min(name.length - 1, Math.ceil(width / 4)); c.measureText(cut).width > width; head--) {
+      if (head < 1) {
+        cut = '';
+        break;
+      }
+      cut = `${name.slice(0, Math.min(head, name.length - tail.length))}…${head > 3 ? tail : ''}`;
     }
+    if (this.#cut.size > 20_000) this.#cut.clear();
+    this.#cut.set(key, cut);
     return cut;
   }
 

@@ -21,6 +21,9 @@ const PLACES = new Map<string, number>(CATEGORIES.map((category, place) => [cate
 /** Marks a box as less important than others: set by a search on what it does not find. */
 export const DIM = 0x80;
 
+/** Marks a group: it has no gap to its neighbour. */
+export const GROUP = 0x40;
+
 /** Rows of a device that repeat its ops at another level. */
 const QUIET_ROWS = /^(Steps|XLA Modules|XLA TraceMe|Framework|Source|Launch Stats|Sparse Core Steps)/;
 
@@ -29,9 +32,12 @@ export function namesOps(process: string, row: string): boolean {
   return process.includes('/device:') && !QUIET_ROWS.test(row);
 }
 
+/** The server's word for the category of an op of which the trace tells none. */
+export const UNTOLD = 'op';
+
 /** Place of a colour in the palette. */
 export function colourOf(name: string, category: string | undefined, isOp: boolean): number {
-  if (category !== undefined || isOp) return PLACES.get(categoryOf(category ?? name).key)!;
+  if (category !== undefined || isOp) return PLACES.get(categoryOf(category === undefined || category === UNTOLD ? name : category).key)!;
   let hash = 0;
   for (let i = 0; i < name.length; i++) hash = (hash * 31 + name.charCodeAt(i)) | 0;
   return CATEGORIES.length + (Math.imul(hash, 0x9e3779b1) >>> 30);

@@ -4,7 +4,7 @@
  */
 
 import type { BoxRenderer, RowDraw } from './draw';
-import { DIM, strength, type Palette } from './palette';
+import { DIM, GROUP, strength, type Palette } from './palette';
 import type { View } from './time';
 
 /** Levels of strength that are told apart. */
@@ -74,7 +74,7 @@ export class RasterBoxes implements BoxRenderer {
       let from = Math.floor(x);
       let to = Math.floor(x + duration[i]! * perTick);
       // Neighbours that are wide enough get a gap between them.
-      if (to - from > 3) to -= 1;
+      if (to - from > 3 && !(colour[i]! & GROUP)) to -= 1;
       else if (to <= from) to = from + 1;
       if (to <= left) continue;
       const line = lines[k]!;

@@ -3,7 +3,7 @@
 const UNITS = [
   ['s', 1e12],
   ['ms', 1e9],
-  ['us', 1e6],
+  ['µs', 1e6],
   ['ns', 1e3],
   ['ps', 1],
 ] as const;
