@@ -7,5 +7,6 @@ mod dev;
 mod distributed;
 mod grpc;
 mod interop;
+mod k8s;
 mod load;
 mod partial;
