@@ -1,7 +1,8 @@
 //! The same faults against XProf's own aggregator and workers, as processes of this machine.
 //!
 //! What needs containers or another set of workers (scaling, DNS, network, CPU limits) has no counterpart here: a static list
-//! of addresses is what XProf's manual offers outside Kubernetes.
+//! of addresses is what XProf's manual offers outside Kubernetes. It is asked once a second, which it can do without any fault, and
+//! only about all hosts together: of a single host it sends nothing to workers.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,14 +28,7 @@ struct Fleet {
 }
 
 /// Runs the faults and adds their rows. `logdir` must be writable: XProf keeps its caches beside the traces.
-pub fn run(
-    program: &Path,
-    logdir: &Path,
-    questions: Questions,
-    rate: u32,
-    pace: Pace,
-    report: &mut Report,
-) -> Result<()> {
+pub fn run(program: &Path, logdir: &Path, questions: Questions, pace: Pace, report: &mut Report) -> Result<()> {
     let ports = (0..N_WORKERS).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
     let mut fleet = Fleet { program: program.to_owned(), logdir: logdir.to_owned(), ports, workers: Vec::new() };
     for i in 0..N_WORKERS {
@@ -46,7 +40,7 @@ pub fn run(
     let workers = format!("--worker_service_address={}", addresses.join(","));
     let mut aggregator = Service::start("aggregator", fleet.command(port, free_port()?, &[workers]), true)?;
     aggregator.wait_for_port(port)?;
-    let load = Load::start(questions, rate, SocketAddr::from(([127, 0, 0, 1], port)))?;
+    let load = Load::start(questions, 1, SocketAddr::from(([127, 0, 0, 1], port)))?;
     let faults: [(&str, fn(&mut Fleet, Pace) -> Result<()>); 5] = [
         ("nothing", nothing),
         ("kill -9 of a worker every 5 s", kill),
@@ -57,7 +51,7 @@ pub fn run(
     for (what, fault) in faults {
         let from = Instant::now();
         fault(&mut fleet, pace)?;
-        report.row(&format!("{what}: XProf at {rate}/s"), &load.window(from, Instant::now()));
+        report.row(&format!("XProf: {what}"), &load.window(from, Instant::now()));
     }
     Ok(())
 }

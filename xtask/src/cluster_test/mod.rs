@@ -42,7 +42,7 @@ pub struct Args {
     /// Take the images that there are
     #[arg(long)]
     no_build: bool,
-    /// XProf's program, such as target/venv/bin/xprof: the same faults against its own cluster, at a tenth of the rate
+    /// XProf's program, such as target/venv/bin/xprof: the same faults against its own cluster, with one question a second
     #[arg(long, value_name = "PROGRAM")]
     compare: Option<PathBuf>,
     /// Write the table to docs/reliability.md
@@ -103,10 +103,10 @@ pub fn run(args: &Args) -> Result<()> {
         report.claims(checks::conformance(&cluster.place)?);
     }
     let logdir = cluster.place.traces.join("logs");
-    let questions = cluster.load.questions().elsewhere(&logdir);
+    let questions = cluster.load.questions().of_all_hosts(&logdir);
     drop(cluster);
     if let Some(program) = &args.compare {
-        compare::run(program, &logdir, questions, (args.rate / 10).max(1), pace(args), &mut report)?;
+        compare::run(program, &logdir, questions, pace(args), &mut report)?;
     }
     std::fs::remove_dir_all(&directory)?;
     if args.keep {

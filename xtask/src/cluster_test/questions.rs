@@ -19,6 +19,9 @@ const TOOLS: [&str; 5] = ["overview_page", "op_profile", "trace_viewer@", "frame
 /// Tools that are asked of all hosts together.
 const TOOLS_OF_ALL: [&str; 4] = ["overview_page", "op_profile", "framework_op_stats", "pod_viewer"];
 
+/// XProf's word for all hosts.
+const ALL: &str = "ALL_HOSTS";
+
 /// Everything that may be asked.
 pub struct Questions {
     root: String,
@@ -61,15 +64,15 @@ impl Questions {
         // A question about all hosts is 16 jobs at once: they come evenly between the others.
         let every = slots.len() / TOOLS_OF_ALL.len();
         for (i, tool) in TOOLS_OF_ALL.into_iter().enumerate().rev() {
-            slots.insert((i + 1) * every, (tool, "ALL_HOSTS".to_owned()));
+            slots.insert((i + 1) * every, (tool, ALL.to_owned()));
         }
         Ok(Self { root: root.to_owned(), n_copies, slots, expected: Vec::new() })
     }
 
-    /// The same questions to a server that sees the log directory elsewhere, with whatever answers.
-    pub fn elsewhere(&self, root: &Path) -> Self {
-        let root = root.display().to_string();
-        Self { root, n_copies: self.n_copies, slots: self.slots.clone(), expected: Vec::new() }
+    /// Those questions that XProf, too, distributes, to a server that sees the log directory elsewhere, with whatever answers.
+    pub fn of_all_hosts(&self, root: &Path) -> Self {
+        let slots = self.slots.iter().filter(|(_, host)| host == ALL).cloned().collect();
+        Self { root: root.display().to_string(), n_copies: self.n_copies, slots, expected: Vec::new() }
     }
 
     /// Learns the answers from a server that works alone, and checks that copies have the same.
