@@ -5,6 +5,7 @@ mod cli;
 mod damaged;
 mod dev;
 mod distributed;
+mod failover;
 mod grpc;
 mod interop;
 mod k8s;

@@ -46,8 +46,7 @@ pub async fn map(engine: &Engine, job: &Job, worker: &Worker) -> Result<Option<P
             parameters: parameters(job),
         }),
     };
-    let mut client =
-        XprofAnalysisWorkerServiceClient::new(worker.channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut client = XprofAnalysisWorkerServiceClient::new(worker.channel()).max_decoding_message_size(usize::MAX);
     let output = client.get_profile_data(request).await?.into_inner().output;
     let Some(path) = result_path(trace, &output) else {
         tracing::warn!(worker = worker.name, host = %job.trace.host, "worker names a result in an unexpected place");

@@ -169,7 +169,11 @@ async fn compute(
                 empty = empty.with_sink(Box::new(sink.clone()));
             }
             let request_id = Arc::clone(&request.request_id);
-            let mut outcome = state.fanout.answer(request, empty).await?;
+            let only = (request.traces.len() == 1).then(|| Arc::clone(&request.traces[0].host));
+            let mut outcome = match state.fanout.answer(request, empty).await {
+                Ok(outcome) => outcome,
+                Err(error) => return Err(partial::with_missing(error, only, missing)),
+            };
             partial::leave_out(&mut outcome, &missing, &request_id, key.tool);
             let lasting = outcome.lasting;
             let engine = state.fanout.engine();

@@ -48,8 +48,18 @@ pub async fn serve(state: &State, request: &HeaderMap, raw_path: &str, params: &
             (respond::status(&error), frame(&root, "Not available", &body))
         }
     };
-    let mut response = respond::document(request, "text/html", page);
+    let mut response = html(request, page);
     *response.status_mut() = status;
+    response
+}
+
+/// Another page in the same frame.
+pub(super) fn page(request: &HeaderMap, raw_path: &str, title: &str, body: &str) -> Response {
+    html(request, frame(&root_of(raw_path), title, body))
+}
+
+fn html(request: &HeaderMap, page: String) -> Response {
+    let mut response = respond::document(request, "text/html", page);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
@@ -169,7 +179,7 @@ fn frame(root: &str, title: &str, body: &str) -> String {
          <link rel=\"icon\" href=\"data:,\"><link rel=\"stylesheet\" href=\"{root}assets/start.css\"></head>\
          <body><header><h1>{title}</h1><p class=\"quiet\">xprof-aggregator {version}</p></header><main>{body}</main>\
          <footer class=\"quiet\"><a href=\"{root}runs\">runs</a> · <a href=\"{root}config\">config</a> · \
-         <a href=\"{root}version\">version</a> · documentation: the folder <code>docs</code> of this project</footer>\
+         <a href=\"{root}version\">version</a> · <a href=\"{root}debug/workers\">workers</a> · documentation: the folder <code>docs</code> of this project</footer>\
          </body></html>",
         title = escape(title)
     )
@@ -193,7 +203,8 @@ fn root_of(raw_path: &str) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
+/// A text as it stands in HTML.
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
