@@ -185,7 +185,7 @@ fn outage(cluster: &mut Cluster, pace: Pace) -> Result<Vec<Claim>> {
     Ok(vec![
         Claim::new(only_503, format!("without workers, failures are 503 and nothing else: {:?}", during.failures)),
         Claim::new(
-            during.slowest_failure < Duration::from_secs(10),
+            during.slowest_failure < Duration::from_secs(6),
             format!("the slowest of these 503 took {:.1} s", during.slowest_failure.as_secs_f64()),
         ),
         Claim::new(

@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
         println!("SKIPPED: the cluster is not tested: {error:#}");
         return Ok(());
     }
+    let conditions = conditions(args);
     if !args.no_build {
         crate::image::build("latest", true)?;
     }
@@ -110,7 +111,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     std::fs::remove_dir_all(&directory)?;
     if args.keep {
-        report.keep(&conditions(args))?;
+        report.keep(&conditions)?;
     }
     match report.n_broken() {
         0 => Ok(()),
@@ -149,13 +150,15 @@ fn pace(args: &Args) -> Pace {
     if args.quick { Pace { hold: 6, kills: 4 } } else { Pace { hold: 20, kills: 12 } }
 }
 
-/// Under which conditions the table was made.
+/// Under which conditions the table was made. Called before anything is started.
 fn conditions(args: &Args) -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let quick = if args.quick { " --quick" } else { "" };
     format!(
         "`cargo xtask cluster-test{quick}`, {} requests a second, half of them cold, {} hosts of {} kB; all containers and the \
-         load share {cpus} CPUs.",
+         load share {cpus} CPUs, which had a load average of {load} before the test.",
         args.rate,
         questions::N_HOSTS,
         questions::HOST_BYTES / 1000
