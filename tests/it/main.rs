@@ -8,5 +8,6 @@ mod distributed;
 mod failover;
 mod grpc;
 mod interop;
+mod k8s;
 mod load;
 mod partial;

@@ -89,11 +89,11 @@ fn late_hosts() {
 fn check_late_with_workers() {
     let logdir = LogDir::new();
     logdir.generate("pod", &TpuSession { n_hosts: 3, ..TpuSession::default() });
-    let cluster = Cluster::with_flags(logdir.path(), 2, &["--request_timeout=5s"]);
+    let cluster = Cluster::with_flags(logdir.path(), 2, &["--request_timeout=3600ms"]);
     let whole = ask(&cluster, "tag=overview_page&host=ALL_HOSTS&strict=true");
     assert_eq!(told(&whole), (200, String::new(), vec![]), "{}", whole.text());
     // It keeps its connections and says nothing more. Of three jobs in turn, two workers get one each at least; their time,
-    // two and a half seconds, is over before anybody can notice that the worker hangs: that takes two probes of 1.5 s.
+    // 1.8 seconds, is over before anybody can notice that the worker hangs: that takes two probes of one second.
     cluster.workers[1].signal("STOP");
     let late = ask(&cluster, "tag=trace_viewer@&host=ALL_HOSTS");
     let (status, partial, failed) = told(&late);

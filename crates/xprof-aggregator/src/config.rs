@@ -175,7 +175,7 @@ const WORKER_KEYS: &[Key] = &[
     Key {
         name: "worker_wait",
         kind: Kind::Duration,
-        default: "5s",
+        default: "3s",
         value: "TIME",
         help: "How long a job waits for a worker to appear, or to have room, before the request is answered with 503. \
                When no worker has been well for that long, requests are answered so at once.",

@@ -3,10 +3,10 @@
 //! Takes what probes found and how calls ended, says whether the worker gets jobs. It calls nothing itself.
 //!
 //! ```text
-//! new ──answers──▶ serving ──a job breaks off──▶ resting ──time, or a job that is answered──▶ serving
+//! new ──answers──▶ serving ──a call fails, a probe is not answered──▶ resting ──a probe, and time if a job was lost──▶ serving
 //!                     │  ▲
 //!                     ▼  └── answers a probe
-//!        draining, gone (not reached), hung (reached, says nothing)
+//!        draining, gone (not reached), hung (says nothing)
 //! ```
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,8 @@ use tokio::sync::watch;
 /// After its first failure a worker rests this long, and twice as long after each further one.
 const FIRST_REST: Duration = Duration::from_millis(500);
 
-/// A worker is tried again at least this often: what was wrong may have passed.
-const LONGEST_REST: Duration = Duration::from_secs(10);
+/// A worker is tried again at least this often: what was wrong may have passed. Less than jobs wait for a worker.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// So many probes without any answer mean that a worker hangs.
 const STRIKES: u32 = 2;
@@ -39,8 +39,8 @@ struct Facts {
     /// Failed calls, one after the other.
     failures: u32,
     rests_until: Option<Instant>,
-    /// Whether the last failure was that of a job, not of the connection: a probe does not prove such a worker well.
-    broke: bool,
+    /// Whether the next probe must show first that it is well.
+    doubted: bool,
     /// When it began to be usable, or not to be.
     since: Instant,
 }
@@ -55,7 +55,7 @@ pub enum Probe {
     /// It cannot be reached. Calls that it already has may still be answered: a worker that stops refuses new connections
     /// and finishes its work.
     Gone,
-    /// It is reached and does not answer in time.
+    /// It does not answer in time.
     Silent,
 }
 
@@ -75,13 +75,13 @@ pub enum State {
     New,
     /// It gets jobs.
     Serving,
-    /// A job or a connection was lost a moment ago.
+    /// A job, its connection or a probe was lost a moment ago.
     Resting,
     /// It is about to stop.
     Draining,
     /// It cannot be reached.
     Gone,
-    /// It is reached and says nothing.
+    /// It says nothing.
     Hung,
 }
 
@@ -102,7 +102,7 @@ impl State {
 impl Health {
     /// Of a worker that has not been heard of before `now`.
     pub fn new(now: Instant) -> Self {
-        let facts = Facts { probe: None, strikes: 0, failures: 0, rests_until: None, broke: false, since: now };
+        let facts = Facts { probe: None, strikes: 0, failures: 0, rests_until: None, doubted: false, since: now };
         Self { facts: Mutex::new(facts), hangs: watch::Sender::new(false) }
     }
 
@@ -111,7 +111,7 @@ impl Health {
         self.lock().state(now)
     }
 
-    /// Whether it gets jobs. One that does not is still asked if there is no other.
+    /// Whether it gets jobs.
     pub fn is_usable(&self, now: Instant) -> bool {
         self.state(now) == State::Serving
     }
@@ -120,7 +120,7 @@ impl Health {
     pub fn for_how_long(&self, now: Instant) -> Duration {
         let facts = self.lock();
         let since = match facts.rests_until {
-            Some(until) if until <= now && facts.state(now) == State::Serving => until,
+            Some(until) if facts.state(now) == State::Serving => facts.since.max(until),
             _ => facts.since,
         };
         now.saturating_duration_since(since)
@@ -134,16 +134,15 @@ impl Health {
                 facts.probe = Some(Probe::Serving);
             }
             facts.recover();
-            facts.strikes = 0;
         })
     }
 
     /// A call could not be made, or broke off. Says whether its state changed.
     pub fn failed(&self, loss: Loss, now: Instant) -> bool {
         self.change(now, |facts| {
-            facts.broke |= loss == Loss::Job;
+            facts.doubted = true;
             // Calls that were under way together fail together: that is one failure, not many.
-            if facts.rests_until.is_none_or(|until| until <= now) {
+            if loss == Loss::Job && facts.rests_until.is_none_or(|until| until <= now) {
                 let rest = FIRST_REST.saturating_mul(1 << facts.failures.min(10)).min(LONGEST_REST);
                 facts.failures += 1;
                 facts.rests_until = Some(now + rest);
@@ -155,12 +154,15 @@ impl Health {
     pub fn probed(&self, probe: Probe, now: Instant) -> bool {
         self.change(now, |facts| {
             if probe == Probe::Silent {
+                facts.doubted = true;
                 facts.strikes += 1;
                 return;
             }
-            facts.probe = Some(probe);
+            let before = facts.probe.replace(probe);
             facts.strikes = 0;
-            if probe == Probe::Serving && !facts.broke {
+            facts.doubted = false;
+            // Probes do not prove a worker well that loses jobs, but one that is back was started anew.
+            if probe == Probe::Serving && before == Some(Probe::Gone) {
                 facts.recover();
             }
         })
@@ -199,8 +201,8 @@ impl Facts {
             _ if self.strikes >= STRIKES => State::Hung,
             Some(Probe::Draining) => State::Draining,
             Some(Probe::Gone) => State::Gone,
-            _ if self.rests_until.is_some_and(|until| until > now) => State::Resting,
             None => State::New,
+            _ if self.doubted || self.rests_until.is_some_and(|until| until > now) => State::Resting,
             Some(Probe::Serving | Probe::Silent) => State::Serving,
         }
     }
@@ -208,7 +210,8 @@ impl Facts {
     fn recover(&mut self) {
         self.failures = 0;
         self.rests_until = None;
-        self.broke = false;
+        self.doubted = false;
+        self.strikes = 0;
     }
 }
 
@@ -227,34 +230,39 @@ mod tests {
     }
 
     #[test]
-    fn rests_longer_after_each_failure() {
+    fn rests_longer_after_each_lost_job() {
         let mut now = Instant::now();
         let health = serving(now);
-        for expected in [500, 1000, 2000, 4000, 8000, 10_000, 10_000].map(Duration::from_millis) {
+        for expected in [500, 1000, 2000, 2000].map(Duration::from_millis) {
             assert!(health.failed(Loss::Job, now));
             assert!(!health.failed(Loss::Job, now), "a second failure at once adds nothing");
+            assert_eq!(health.state(now + expected), State::Resting, "nobody has heard of it since");
+            assert!(!health.probed(Probe::Serving, now), "a probe alone proves little of one that loses jobs");
             let just_before = now + expected.checked_sub(Duration::from_millis(1)).unwrap();
             assert_eq!(health.state(just_before), State::Resting);
             assert_eq!(health.for_how_long(just_before), expected.checked_sub(Duration::from_millis(1)).unwrap());
-            // Probes find nothing wrong with a worker that loses jobs, and so they prove nothing.
-            assert!(!health.probed(Probe::Serving, now) && !health.is_usable(now));
             now += expected;
             assert!(health.is_usable(now));
             assert_eq!(health.for_how_long(now + FIRST_REST), FIRST_REST, "usable since the rest is over");
         }
         health.succeeded(now);
         health.failed(Loss::Job, now);
+        health.probed(Probe::Serving, now);
         assert!(health.is_usable(now + FIRST_REST), "an answered job makes up for all");
+        health.failed(Loss::Job, now);
+        health.probed(Probe::Gone, now);
+        health.probed(Probe::Serving, now);
+        assert!(health.is_usable(now), "it was started anew");
     }
 
     #[test]
-    fn a_probe_proves_that_the_way_is_free_again() {
+    fn a_lost_connection_is_made_up_for_by_a_probe() {
         let now = Instant::now();
+        let later = now + Duration::from_secs(60);
         let health = serving(now);
         health.failed(Loss::Connection, now);
-        assert_eq!(health.state(now), State::Resting);
+        assert_eq!((health.state(later), health.for_how_long(later)), (State::Resting, Duration::from_secs(60)));
         assert!(health.probed(Probe::Gone, now));
-        let later = now + Duration::from_secs(60);
         assert_eq!((health.state(later), health.for_how_long(later)), (State::Gone, Duration::from_secs(60)));
         assert!(health.probed(Probe::Serving, later));
         assert_eq!((health.state(later), health.for_how_long(later)), (State::Serving, Duration::ZERO));
@@ -264,8 +272,9 @@ mod tests {
     fn probes_eject_and_return() {
         let now = Instant::now();
         let health = serving(now);
-        assert!(!health.probed(Probe::Silent, now), "one may be lost on its way");
-        assert!(health.hung().now_or_never().is_none());
+        assert!(health.probed(Probe::Silent, now));
+        assert_eq!(health.state(now), State::Resting, "it gets no new jobs");
+        assert!(health.hung().now_or_never().is_none(), "and keeps those that it has: a probe may be lost on its way");
         assert!(health.probed(Probe::Silent, now), "the second strike ejects");
         assert!(health.hung().now_or_never().is_some());
         assert_eq!(health.state(now), State::Hung);

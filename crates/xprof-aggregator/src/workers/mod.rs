@@ -114,7 +114,7 @@ impl Pool {
             options,
         });
         pool.update(|_| {});
-        let mut tasks = vec![tokio::spawn(count(Arc::downgrade(&pool), Arc::clone(&pool.news)))];
+        let mut tasks = vec![tokio::spawn(watch_over(Arc::downgrade(&pool), Arc::clone(&pool.news)))];
         for (i, target) in pool.options.targets.iter().enumerate() {
             if let Target::Name { name, port } = target {
                 let lookups = Lookups::new(metrics);
@@ -136,23 +136,23 @@ impl Pool {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The best worker for a job, and the right to try a suspected trace there if that is wanted.
+    /// The best worker for a job among those that are well, and the right to try a suspected trace there if that is wanted.
+    ///
+    /// The others are left to the probes, which find out within half a second that one is back: a job would pay for it.
     pub fn pick(&self, wanted: &Wanted<'_>) -> Option<(Arc<Worker>, Option<Trial>)> {
-        let workers = self.workers();
+        let all = self.workers();
         let now = Instant::now();
-        let candidates: Vec<_> = workers
-            .iter()
-            .map(|w| Candidate { address: &w.name, load: w.load(), resting: !w.health.is_usable(now) })
-            .collect();
+        let well: Vec<_> = all.iter().filter(|w| w.health.is_usable(now)).collect();
+        let candidates: Vec<_> = well.iter().map(|w| Candidate { address: &w.name, load: w.load() }).collect();
         let order = order(self.options.policy, &candidates, wanted.key, wanted.turn);
-        let mut free = order.into_iter().map(|i| &workers[i]).filter(|w| !wanted.asked.contains(&w.address));
+        let mut free = order.into_iter().map(|i| well[i]).filter(|w| !wanted.asked.contains(&w.address));
         if !wanted.on_trial {
             return free.next().map(|worker| (Arc::clone(worker), None));
         }
-        let n_well = candidates.iter().filter(|c| !c.resting).count();
-        let spared = workers.len() > 1 && n_well < 2;
-        free.filter(|w| !spared || !w.health.is_usable(now))
-            .find_map(|w| w.try_trial().map(|trial| (Arc::clone(w), Some(trial))))
+        if well.len() < 2 && all.len() > 1 {
+            return None;
+        }
+        free.find_map(|w| w.try_trial().map(|trial| (Arc::clone(w), Some(trial))))
     }
 
     /// For how long no worker has been well; none if one is.
@@ -216,21 +216,26 @@ impl Pool {
         self.news.notify_waiters();
     }
 
-    fn count(&self) {
+    /// Counts the workers. Says how many of them are unwell, and whether all are.
+    fn count(&self) -> (usize, bool) {
         let (workers, now) = (self.workers(), Instant::now());
+        let n_well = workers.iter().filter(|w| w.health.is_usable(now)).count();
         self.n_known.set(workers.len() as i64);
-        self.n_serving.set(workers.iter().filter(|w| w.health.is_usable(now)).count() as i64);
+        self.n_serving.set(n_well as i64);
+        (workers.len() - n_well, n_well == 0)
     }
 }
 
-/// Keeps the gauges up to date. They are also right when a rest ends by time alone, a little later.
-async fn count(pool: Weak<Pool>, news: Arc<Notify>) {
+/// Keeps the gauges up to date, also when a rest ends by time alone, and asks for fresh addresses when workers are lost: theirs
+/// may have changed.
+async fn watch_over(pool: Weak<Pool>, news: Arc<Notify>) {
     loop {
-        match pool.upgrade() {
-            Some(pool) => pool.count(),
-            None => return,
+        let is_news = tokio::time::timeout(LEAST_REFRESH, news.notified()).await.is_ok();
+        let Some(pool) = pool.upgrade() else { return };
+        let (n_unwell, is_down) = pool.count();
+        if is_down || is_news && n_unwell > 0 {
+            pool.refresh_soon();
         }
-        let _ = tokio::time::timeout(LEAST_REFRESH, news.notified()).await;
     }
 }
 

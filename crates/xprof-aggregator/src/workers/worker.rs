@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
-use tonic_health::pb::HealthCheckRequest;
+use tonic::{Code, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::health::{Health, Loss, Probe, State};
 
@@ -27,10 +27,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often each worker is probed, and how long it may take to answer: a worker that hangs is found within seconds, long
 /// before the keepalive would tell.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A worker that is lost is asked more often: it should get work again soon after it is back.
 const PROBE_LOST_EVERY: Duration = Duration::from_millis(500);
+
+/// Whatever happens, a worker is not probed more often.
+const LEAST_PROBE_PAUSE: Duration = Duration::from_millis(50);
+
+/// A stream of health is opened anew after this time: it would hold a connection that the worker wants to end for its age.
+const WATCH_FOR: Duration = Duration::from_secs(30);
 
 /// Shares of the work are those of about the last so many seconds.
 const SHARE_S: f64 = 10.0;
@@ -172,6 +178,13 @@ impl Worker {
         }
     }
 
+    /// Its connection is lost, and nobody knows yet whether it is.
+    fn doubt(&self) {
+        let now = Instant::now();
+        let changed = self.health.failed(Loss::Connection, now);
+        self.tell(changed, now);
+    }
+
     fn probed(&self, probe: Probe) {
         let now = Instant::now();
         let changed = self.health.probed(probe, now);
@@ -220,25 +233,43 @@ fn connect(address: SocketAddr) -> Channel {
         .connect_lazy()
 }
 
+/// Keeps a worker's health up to date. Asking it again and again finds those that hang; a stream tells at once that one is
+/// about to stop or has lost its connection, so that no job has to find out.
 async fn probe(worker: Weak<Worker>, suspicion: Arc<Notify>) {
+    let mut watch = None;
     loop {
         let Some(channel) = worker.upgrade().map(|w| w.channel()) else {
             return;
         };
         let asked = Instant::now();
-        let found = ask(channel).await;
-        let Some(worker) = worker.upgrade() else { return };
-        worker.probed(found);
-        drop(worker);
-        let (least, pause) = match found {
+        let found = ask(channel.clone()).await;
+        let Some(this) = worker.upgrade() else { return };
+        this.probed(found);
+        drop(this);
+        let pause = match found {
             // It had its time already.
-            Probe::Silent => (Duration::ZERO, Duration::ZERO),
-            Probe::Gone => (PROBE_LOST_EVERY, PROBE_LOST_EVERY),
-            Probe::Serving | Probe::Draining => (PROBE_LOST_EVERY, PROBE_EVERY),
+            Probe::Silent => LEAST_PROBE_PAUSE,
+            Probe::Gone => PROBE_LOST_EVERY,
+            Probe::Serving | Probe::Draining => PROBE_EVERY,
         };
-        tokio::time::sleep(least.saturating_sub(asked.elapsed())).await;
-        // A call that fails asks for a probe at once.
-        let _ = tokio::time::timeout(pause.saturating_sub(asked.elapsed()), suspicion.notified()).await;
+        if found != Probe::Serving {
+            watch = None;
+        } else if watch.as_ref().is_none_or(Watch::is_old) {
+            watch = Watch::open(channel).await;
+        }
+        tokio::time::sleep(LEAST_PROBE_PAUSE.saturating_sub(asked.elapsed())).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause.saturating_sub(asked.elapsed())) => {}
+            // A call failed.
+            () = suspicion.notified() => {}
+            is_open = news(watch.as_mut()) => {
+                if !is_open {
+                    watch = None;
+                    let Some(this) = worker.upgrade() else { return };
+                    this.doubt();
+                }
+            }
+        }
     }
 }
 
@@ -250,5 +281,37 @@ async fn ask(channel: Channel) -> Probe {
         Ok(Err(status)) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => Probe::Serving,
         Ok(Err(_)) => Probe::Gone,
         Err(_) => Probe::Silent,
+    }
+}
+
+/// A stream of a worker's health.
+struct Watch {
+    stream: Streaming<HealthCheckResponse>,
+    opened: Instant,
+}
+
+impl Watch {
+    /// None if the worker has no such stream, or does not answer now.
+    async fn open(channel: Channel) -> Option<Self> {
+        let mut client = HealthClient::new(channel);
+        let open = async {
+            let mut stream = client.watch(HealthCheckRequest::default()).await.ok()?.into_inner();
+            // The first message says what is known already.
+            stream.message().await.ok()??;
+            Some(Self { stream, opened: Instant::now() })
+        };
+        tokio::time::timeout(PROBE_TIMEOUT, open).await.ok()?
+    }
+
+    fn is_old(&self) -> bool {
+        self.opened.elapsed() >= WATCH_FOR
+    }
+}
+
+/// Ends when the health changes: true, or when the connection is lost: false.
+async fn news(watch: Option<&mut Watch>) -> bool {
+    match watch {
+        Some(watch) => matches!(watch.stream.message().await, Ok(Some(_))),
+        None => std::future::pending().await,
     }
 }
