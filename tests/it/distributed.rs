@@ -150,6 +150,26 @@ fn the_answer_for_a_host_does_not_depend_on_what_was_asked_before() {
 }
 
 #[test]
+fn a_program_is_fetched_from_a_worker_once() {
+    let logdir = LogDir::new();
+    logdir.copy_runs(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/jax_cpu_mlp"));
+    let mut cluster = Cluster::start(logdir.path(), 2);
+    let modules = cluster.get("/module_list?run=jax_cpu_mlp").text();
+    let (module, other) = modules.split_once(',').expect("several modules");
+    let ask = |cluster: &Cluster, module: &str, question: &str| {
+        cluster.get(&format!("/data?run=jax_cpu_mlp&host=host0&module_name={module}&tag={question}"))
+    };
+    assert_eq!(ask(&cluster, module, "graph_viewer&type=short_txt").status, 200);
+    cluster.workers.iter_mut().for_each(|worker| worker.kill());
+    for question in ["graph_viewer&type=long_txt", "graph_viewer&type=pbtxt", "memory_viewer"] {
+        let reply = ask(&cluster, module, question);
+        assert_eq!(reply.status, 200, "{question}: {}", reply.text());
+    }
+    let other = other.split(',').next().unwrap_or_default();
+    assert_eq!(ask(&cluster, other, "graph_viewer&type=short_txt").status, 503, "another one needs a worker");
+}
+
+#[test]
 fn a_dying_worker_costs_no_answer() {
     let logdir = logdir();
     let mut cluster = Cluster::start(logdir.path(), 3);

@@ -1,5 +1,6 @@
 """The original's server, for the scripts that ask it."""
 import gzip
+import http.client
 import pathlib
 import subprocess
 import sys
@@ -17,7 +18,7 @@ def ask(url):
             return response.status, plain(response)
     except urllib.error.HTTPError as e:
         return e.code, plain(e)
-    except OSError as e:
+    except (OSError, http.client.HTTPException) as e:
         return None, str(e).encode()
 
 

@@ -16,6 +16,9 @@ pub trait Artifact: Any + Send + Sync + Sized {
     const KIND: &'static str;
     /// Raised with each change of the encoding. A reader refuses what it does not know.
     const VERSION: u32;
+    /// Whether questions share work that begins only after it is decoded, so that a process which got it from another one
+    /// keeps it.
+    const IS_KEPT: bool = false;
 
     /// The bytes that [`Artifact::decode`] reads. Equal artifacts have equal bytes.
     fn encode(&self) -> Vec<u8>;

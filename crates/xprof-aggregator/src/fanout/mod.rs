@@ -25,7 +25,7 @@ use xprof_core::artifact::AnyArtifact;
 use xprof_core::diag::{CancelHandle, Problem, ProblemKind};
 use xprof_core::tools::Finished;
 use xprof_core::tools::registry::AnyReduction;
-use xprof_service::engine::Engine;
+use xprof_service::engine::{Engine, Origin};
 use xprof_service::metrics::{Counter, Metrics};
 
 use crate::error::{Error, FailedHost, Result};
@@ -145,8 +145,21 @@ impl Fanout {
         let _permit = permit.map_err(|e| Error::Internal(e.to_string()))?;
         match &self.runner {
             Runner::Local => local::map(&self.engine, &job).await,
+            Runner::Workers(dispatch) if job.tool.keeps_artifact => self.map_or_recall(dispatch, &job).await,
             Runner::Workers(dispatch) => dispatch.map(&self.engine, &job).await,
         }
+    }
+
+    /// What a worker made for an earlier request about the same thing, else a worker's answer.
+    async fn map_or_recall(&self, dispatch: &Dispatch, job: &Job) -> Result<Part> {
+        let Job { tool, trace: Trace { host, identity }, params, .. } = job;
+        let origin = Origin { tool, identity, host, params };
+        if let Some((artifact, problems)) = self.engine.recall(origin) {
+            return Ok(Part { artifact, problems });
+        }
+        let part = dispatch.map(&self.engine, job).await?;
+        self.engine.keep(origin, &part.artifact, &part.problems);
+        Ok(part)
     }
 
     /// One pass over all traces of a request, and what failed by place.

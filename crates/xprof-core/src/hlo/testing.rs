@@ -56,6 +56,7 @@ pub(crate) fn tuple(parts: &[Vec<u8>]) -> Vec<u8> {
 /// A computation that grows.
 pub(crate) struct Comp {
     id: i64,
+    name: String,
     instructions: Vec<u8>,
     names: Vec<String>,
 }
@@ -63,11 +64,17 @@ pub(crate) struct Comp {
 impl Comp {
     /// A computation with parameters `p0`, `p1`, ... of these shapes, their names prefixed with `{id}.` unless the id is 0.
     pub(crate) fn new(id: i64, parameters: &[Vec<u8>]) -> Self {
-        let mut comp = Self { id, instructions: Vec::new(), names: Vec::new() };
+        let mut comp = Self { id, name: format!("comp{id}"), instructions: Vec::new(), names: Vec::new() };
         for (n, shape) in parameters.iter().enumerate() {
             comp = comp.add(&format!("p{n}"), "parameter", shape, &[], &int(9, n as i64));
         }
         comp
+    }
+
+    /// The same computation under another name than `comp{id}`.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Adds an instruction; the last one is the root. `extra` are further fields of the proto.
@@ -95,7 +102,7 @@ impl Comp {
 
     fn proto(&self) -> Vec<u8> {
         let root = int(6, self.names.len() as i64);
-        [message(1, format!("comp{}", self.id)), self.instructions.clone(), int(5, self.id), root].concat()
+        [message(1, &self.name), self.instructions.clone(), int(5, self.id), root].concat()
     }
 }
 

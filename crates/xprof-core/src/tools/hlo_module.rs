@@ -128,6 +128,8 @@ pub struct HostModules(Vec<Arc<TraceModule>>);
 impl Artifact for HostModules {
     const KIND: &'static str = "hlo_modules";
     const VERSION: u32 = 1;
+    /// Modules are built at the first question.
+    const IS_KEPT: bool = true;
 
     /// For each module three numbers of 8 bytes, its id and the lengths of what follows: its name, its proto.
     fn encode(&self) -> Vec<u8> {

@@ -40,6 +40,8 @@ pub struct Entry {
     pub artifact_kind: &'static str,
     /// The version of that artifact's encoding.
     pub artifact_version: u32,
+    /// Whether it is kept where it was decoded, see [`Artifact::IS_KEPT`].
+    pub keeps_artifact: bool,
     check: fn(&Params) -> Result<()>,
     map: fn(&Prepared, &Params, &mut Diag) -> Result<AnyArtifact>,
     reduce: fn(&Params, Answer) -> Result<Box<dyn Erased>>,
@@ -78,6 +80,7 @@ impl Entry {
             is_step: T::IS_STEP,
             artifact_kind: T::Artifact::KIND,
             artifact_version: T::Artifact::VERSION,
+            keeps_artifact: T::Artifact::IS_KEPT,
             check: |params| T::options(params).map(drop),
             map: |host, params, diag| T::map(host, &T::options(params)?, diag).map(AnyArtifact::new),
             reduce: |params, out| {

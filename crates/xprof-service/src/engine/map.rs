@@ -25,10 +25,10 @@ const LEAST_COST_BYTES: u64 = 1 << 20;
 
 /// Runs map jobs. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     limits: EngineLimits,
     pool: CpuPool,
     storage: Arc<Storage>,
@@ -36,8 +36,8 @@ struct Inner {
     jobs: Arc<Semaphore>,
     waiting: Gauge,
     running: Gauge,
-    ledger: Ledger,
-    store: Store,
+    pub(super) ledger: Ledger,
+    pub(super) store: Store,
     preparing: Flights<Key, Arc<Kept<Prepared>>>,
     mapping: Flights<Key, Arc<Made>>,
 }
@@ -133,13 +133,7 @@ impl Engine {
         if job.expected.as_ref().is_some_and(|expected| !expected.accepts(&identity)) {
             return Err(EngineError::TraceChanged { found: identity });
         }
-        let key = Key::Artifact {
-            identity: identity.clone(),
-            host: Arc::clone(&job.host),
-            kind: job.tool.artifact_kind,
-            version: job.tool.artifact_version,
-            params: job.params.only(job.tool.map_params),
-        };
+        let key = Key::artifact(job.tool, &identity, &job.host, &job.params);
         if let Some(kept) = self.0.store.artifact(&key) {
             let timing = Timing { queued: started.elapsed(), ..Timing::default() };
             return Ok(mapped(&kept, timing, true, identity));

@@ -8,6 +8,7 @@
 //! - Running jobs and cached results share one budget of bytes ([`ledger`]): a job that needs room evicts what was not used for longest.
 //! - Dropping the future of a job stops its work, unless another job waits for the same thing.
 
+mod elsewhere;
 mod error;
 mod flight;
 mod ledger;
@@ -24,6 +25,7 @@ use xprof_core::artifact::AnyArtifact;
 use xprof_core::diag::Problem;
 use xprof_core::tools::{Params, registry};
 
+pub use elsewhere::Origin;
 pub use error::EngineError;
 pub use map::Engine;
 

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use xprof_core::Diag;
 use xprof_core::artifact::AnyArtifact;
 use xprof_core::prep::Prepared;
-use xprof_core::tools::Params;
+use xprof_core::tools::{Params, registry};
 
 use super::ledger::Reserved;
 use crate::storage::TraceIdentity;
@@ -31,6 +31,19 @@ pub(super) enum Key {
         version: u32,
         params: Params,
     },
+}
+
+impl Key {
+    /// That of what a tool's map makes of a host.
+    pub(super) fn artifact(tool: &registry::Entry, identity: &TraceIdentity, host: &Arc<str>, params: &Params) -> Self {
+        Self::Artifact {
+            identity: identity.clone(),
+            host: Arc::clone(host),
+            kind: tool.artifact_kind,
+            version: tool.artifact_version,
+            params: params.only(tool.map_params),
+        }
+    }
 }
 
 /// A thing with what was odd about its trace, and its share of the budget.

@@ -205,3 +205,35 @@ async fn gives_everything_back_whatever_is_dropped() {
     let giant = tokio::time::timeout(Duration::from_secs(10), rig.engine.map(job(&path, "op_profile"))).await;
     assert!(giant.unwrap().is_ok());
 }
+
+#[tokio::test]
+async fn keeps_what_was_made_elsewhere_within_the_budget() {
+    let rig = Rig::new(1, 4 << 20);
+    let tool = registry::find("memory_viewer").unwrap();
+    let (host, params) = (Arc::from("h0"), [("module_name", "m(1)"), ("memory_space", "1")].into_iter().collect());
+    let identity = |version| TraceIdentity { path: "/h0".into(), size_bytes: 1, modified_unix_ns: version };
+    // One module with the id 1, the name `m(1)` and that many bytes; a built module weighs more than they do.
+    let artifact = |n_bytes: usize| {
+        let head = [1, 4, n_bytes as u64].map(u64::to_le_bytes);
+        tool.decode([head.as_flattened(), b"m(1)", &vec![0; n_bytes]].concat().into()).unwrap()
+    };
+    let (old, new) = (identity(1), identity(2));
+    let of = |identity| Origin { tool, identity, host: &host, params: &params };
+    let problem = Problem { kind: xprof_core::diag::ProblemKind::UnsortedLine, count: 3, example: "l".into() };
+    rig.engine.keep(of(&old), &artifact(100), std::slice::from_ref(&problem));
+    let (kept, problems) = rig.engine.recall(of(&old)).unwrap();
+    assert_eq!((kept.encode(), problems), (artifact(100).encode(), vec![problem]));
+    // Another question about the same module, by another tool.
+    let graph = registry::find("graph_viewer").unwrap();
+    let params = [("module_name", "m(1)"), ("type", "graph")].into_iter().collect();
+    assert!(rig.engine.recall(Origin { tool: graph, identity: &old, host: &host, params: &params }).is_some());
+    assert!(rig.engine.recall(of(&new)).is_none());
+
+    rig.engine.keep(of(&new), &artifact(2 << 20), &[]);
+    assert!(rig.engine.recall(of(&new)).is_none(), "larger than the budget");
+    rig.engine.keep(of(&new), &artifact(500 << 10), &[]);
+    assert!(rig.engine.recall(of(&new)).is_some() && rig.engine.recall(of(&old)).is_none());
+    let path = rig.write("h0.xplane.pb", TRACE);
+    assert!(rig.engine.map(job(&path, "op_profile")).await.is_ok());
+    assert!(rig.engine.status().bytes_held <= 4 << 20);
+}

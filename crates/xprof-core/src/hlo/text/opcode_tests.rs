@@ -1,6 +1,7 @@
 //! Every opcode and attribute as text, against the lines that the original prints: `opcodes.txt`.
 
 use super::{PrintOptions, instruction_line};
+use crate::hlo::Opcode;
 use crate::hlo::shape::PrimitiveType;
 use crate::hlo::testing::{Comp, array, binary, f32s, facts, int, ints, message, tuple};
 
@@ -124,7 +125,7 @@ fn callee(kind: &str, id: i64) -> Comp {
     }
 }
 
-fn check(case: &str, expect: &str) {
+fn check(case: &str, long: &str, short: &str) {
     let mut reader = Reader(case);
     let opcode = reader.until(&[' ']);
     let shape = reader.shape();
@@ -142,17 +143,126 @@ fn check(case: &str, expect: &str) {
     let mut comps: Vec<Comp> = reader.0.split_whitespace().zip(1..).map(|(kind, id)| callee(kind, id)).collect();
     extra.extend(ints(38, &(1..=comps.len() as i64).collect::<Vec<_>>()));
     comps.push(Comp::new(0, &parameters).add("x", opcode, &shape, &operands, &extra));
-    let facts = facts(&comps, &[]);
-    let at = facts.find("x").expect("x").position();
-    assert_eq!(instruction_line(facts.module(), at, PrintOptions::long(true), 10_000), expect, "{case}");
+    check_line(&comps, "x", long, short);
+}
+
+/// What both sets of options print for an instruction of the last computation.
+fn check_line(comps: &[Comp], name: &str, long: &str, short: &str) {
+    let facts = facts(comps, &[]);
+    let at = facts.find(name).expect(name).position();
+    let print = |options| instruction_line(facts.module(), at, options, 10_000);
+    assert_eq!(print(PrintOptions::long(true)), long);
+    assert_eq!(print(PrintOptions::short(false)), short);
 }
 
 #[test]
 fn prints_every_opcode_as_the_original_does() {
     let cases: Vec<&str> =
         include_str!("opcodes.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
-    for case in cases.chunks(2) {
-        check(case[0], case[1]);
+    for case in cases.chunks(3) {
+        check(case[0], case[1], case[2]);
     }
-    assert!(cases.len() > 250, "{}", cases.len());
+    let is_tried = |name: &str| cases.iter().step_by(3).any(|case| case.split(' ').next() == Some(name));
+    let untried: Vec<_> = Opcode::ALL.iter().map(|(name, _)| *name).filter(|name| !is_tried(name)).collect();
+    assert_eq!(untried, CHAINED, "opcodes without a case");
+}
+
+/// These use what another instruction began, see [`prints_what_is_begun_and_ended`].
+const CHAINED: [&str; 4] = ["async-done", "async-update", "recv-done", "send-done"];
+
+/// Adds the lines of a chain to its computation and checks them: name, opcode, shape, operand, further fields, long line.
+fn check_chain(callees: Vec<Comp>, mut entry: Comp, chain: &[(&str, &str, &[u8], &str, Vec<u8>, &str)]) {
+    for (name, opcode, shape, operand, extra, _) in chain {
+        entry = entry.add(name, opcode, shape, &[operand], extra);
+    }
+    let comps: Vec<Comp> = callees.into_iter().chain([entry]).collect();
+    for (name, .., long) in chain {
+        check_line(&comps, name, long, &long.replace('%', ""));
+    }
+}
+
+#[test]
+fn prints_what_is_begun_and_ended() {
+    let (matrix, number, token) = (f32s(&[4, 8]), array(8, &[]), int(2, 17));
+    let context = tuple(&[matrix.clone(), number.clone(), token.clone()]);
+    let entry = || Comp::new(0, &[matrix.clone(), token.clone()]);
+    let channel = |n| int(26, n);
+    let sent = entry().add("s", "send", &context, &["p0", "p1"], &channel(3));
+    check_chain(
+        vec![],
+        sent,
+        &[
+            (
+                "sd",
+                "send-done",
+                &token,
+                "s",
+                [channel(3), int(47, 1)].concat(),
+                "%sd = token[] send-done(%s), channel_id=3, is_host_transfer=true",
+            ),
+            ("r", "recv", &context, "sd", channel(4), "%r = (f32[4,8]{1,0}, u32[], token[]) recv(%sd), channel_id=4"),
+            (
+                "rd",
+                "recv-done",
+                &tuple(&[matrix.clone(), token.clone()]),
+                "r",
+                channel(4),
+                "%rd = (f32[4,8]{1,0}, token[]) recv-done(%r), channel_id=4",
+            ),
+        ],
+    );
+    let begun = tuple(&[tuple(std::slice::from_ref(&matrix)), matrix.clone(), number]);
+    let calls = |n: i64| ints(38, &[n]);
+    check_chain(
+        vec![callee("neg", 1)],
+        entry(),
+        &[
+            (
+                "s",
+                "async-start",
+                &begun,
+                "p0",
+                calls(1),
+                "%s = ((f32[4,8]{1,0}), f32[4,8]{1,0}, u32[]) async-start(%p0), calls=%comp1",
+            ),
+            (
+                "u",
+                "async-update",
+                &begun,
+                "s",
+                calls(1),
+                "%u = ((f32[4,8]{1,0}), f32[4,8]{1,0}, u32[]) async-update(%s)",
+            ),
+            ("d", "async-done", &matrix, "u", calls(1), "%d = f32[4,8]{1,0} async-done(%u)"),
+        ],
+    );
+    // A computation that only wraps one instruction: its attributes are shown instead.
+    let groups = message(87, message(1, ints(1, &[0, 1])));
+    let attributes = message(68, message(1, [message(1, "in"), message(2, "1")].concat()));
+    let wrapped = [groups, channel(5), calls(1), attributes].concat();
+    let wrapper = Comp::new(2, std::slice::from_ref(&matrix)).add("r", "all-reduce", &matrix, &["p0"], &wrapped);
+    check_chain(
+        vec![binary(1, "add"), wrapper],
+        entry(),
+        &[
+            (
+                "s",
+                "async-start",
+                &begun,
+                "p0",
+                [calls(2), message(74, int(2, 0))].concat(),
+                "%s = ((f32[4,8]{1,0}), f32[4,8]{1,0}, u32[]) all-reduce-start(%p0), channel_id=5, replica_groups={{0,1}}, \
+                 to_apply=%comp1, frontend_attributes={in=\"1\"}, output_to_operand_aliasing={{}: (0, {})}",
+            ),
+            (
+                "u",
+                "async-update",
+                &begun,
+                "s",
+                calls(2),
+                "%u = ((f32[4,8]{1,0}), f32[4,8]{1,0}, u32[]) all-reduce-update(%s)",
+            ),
+            ("d", "async-done", &matrix, "u", calls(2), "%d = f32[4,8]{1,0} all-reduce-done(%u)"),
+        ],
+    );
 }

@@ -182,7 +182,7 @@ pub(super) fn scaling_side(out: &mut Writer, side: &SideConfig) {
     if let Some(zero) = zero_idx {
         out.format(format_args!(" zero_idx={zero}"));
     }
-    for (key, list) in ["strides", "steps"].into_iter().zip(&side.lists) {
+    for (key, list) in ["strides", "steps"].into_iter().zip(&side.lists).filter(|(_, list)| !list.is_empty()) {
         out.format(format_args!(" {key}="));
         out.list("x", list, |out, &n| out.int(n));
     }

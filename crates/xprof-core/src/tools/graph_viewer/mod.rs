@@ -108,4 +108,6 @@ fn unusable(error: &HloError) -> Error {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

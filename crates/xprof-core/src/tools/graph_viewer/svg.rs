@@ -94,7 +94,7 @@ text{font:11px monospace;white-space:pre}.bold{font-weight:bold}.italic{font-sty
 </style>
 <defs>
 <marker id="full" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" style="fill:#555"/></marker>
-<marker id="hollow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" style="fill:#fff"/></marker>
+<marker id="hollow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M1 1L9 5L1 9z" style="fill:#fff;stroke:#555"/></marker>
 </defs>
 "#;
 
@@ -133,7 +133,8 @@ impl Writer<'_> {
         };
         self.n_clusters += 1;
         let (fill, border) = if cluster.is_fusion { cluster.colours() } else { ("none", "black") };
-        put(&mut self.out, format_args!("<g class=\"cluster\" id=\"clust{}\">", self.n_clusters));
+        let centre = if cluster.is_centre { " data-centre=\"\"" } else { "" };
+        put(&mut self.out, format_args!("<g class=\"cluster\" id=\"clust{}\"{centre}>", self.n_clusters));
         self.rect(area, 8.0, &format!("fill:{fill};stroke:{border}"));
         let left = area.min.x + 8.0;
         self.lines(&cluster.lines, "black", area.min.y + 4.0, |_| left);
@@ -146,7 +147,8 @@ impl Writer<'_> {
         };
         self.n_nodes += 1;
         let key = node.key;
-        put(&mut self.out, format_args!("<g class=\"node\" id=\"node{}\" data-key=\"{key}\">", self.n_nodes));
+        let centre = if node.style.shape == Outline::Diamond { " data-centre=\"\"" } else { "" };
+        put(&mut self.out, format_args!("<g class=\"node\" id=\"node{}\" data-key=\"{key}\"{centre}>", self.n_nodes));
         if !node.tooltip.trim().is_empty() {
             let tooltip = node.tooltip.replace("\\\\", "\\").replace('<', "&lt;").replace('>', "&gt;");
             put(&mut self.out, format_args!("<title>{tooltip}</title>"));
@@ -220,7 +222,7 @@ impl Writer<'_> {
         put(&mut self.out, format_args!("L{:.1} {:.1}\"", last.x, last.y));
         let (head, dash) = match edge.kind {
             EdgeKind::Value { is_small: true, .. } => ("hollow", ""),
-            EdgeKind::Control => ("full", " stroke-dasharray=\"1 3\""),
+            EdgeKind::Control { .. } => ("full", " stroke-dasharray=\"1 3\""),
             EdgeKind::Call { .. } => ("full", " stroke-dasharray=\"5 4\""),
             EdgeKind::Value { .. } | EdgeKind::Root => ("full", ""),
         };

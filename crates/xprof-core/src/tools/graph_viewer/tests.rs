@@ -9,7 +9,7 @@ use crate::hlo::testing::{Comp, array, binary, f32s, int, ints, message, module,
 use crate::reduction::reduce_all;
 
 /// The answer about a module, or why there is none.
-fn ask(proto: &Bytes, query: &[(&str, &str)]) -> Result<String> {
+pub(super) fn ask(proto: &Bytes, query: &[(&str, &str)]) -> Result<String> {
     let head = [1u64, 4, proto.len() as u64].map(u64::to_le_bytes);
     let artifact = HostModules::decode([head.as_flattened(), b"m(1)", proto].concat().into())?;
     let options = Options::read(&query.iter().copied().chain([("module_name", "m(1)")]).collect())?;
@@ -82,12 +82,72 @@ fn draws_what_fusions_hide() {
     assert!(!merged.contains("subgraph") && merged.contains("fusion:kLoop"));
 }
 
+/// The first lines of the nodes of a graph, in its order.
+fn names(drawn: &str) -> Vec<&str> {
+    let labels = drawn.lines().filter_map(|line| line.split_once(" [label=<")).map(|(_, label)| label);
+    labels.map(|label| label.split("<br/>").next().unwrap_or_default().split(">,").next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn hides_what_hands_a_collective_on() {
+    let x = f32s(&[4, 8]);
+    let pair = tuple(&[x.clone(), x.clone()]);
+    let parameters = [x.clone(), x.clone()];
+    let fusion = |body: i64| [message(11, "kCustom"), ints(38, &[body])].concat();
+    let program = |work: &str, start: &str, done: &str| {
+        let begin = Comp::new(1, &parameters[..1]).add("start", "custom-call", &pair, &["p0"], &message(28, start));
+        let middle = Comp::new(2, &parameters).named(work).add("work", "multiply", &x, &["p1", "p1"], &[]).add(
+            "both",
+            "tuple",
+            &pair,
+            &["p0", "work"],
+            &[],
+        );
+        let end = Comp::new(3, &parameters[..1]).add("done", "custom-call", &x, &["p0"], &message(28, done)).add(
+            "r",
+            "negate",
+            &x,
+            &["done"],
+            &[],
+        );
+        let entry = Comp::new(0, &parameters[..1])
+            .add("a", "fusion", &pair, &["p0"], &fusion(1))
+            .add("g0", "get-tuple-element", &x, &["a"], &int(13, 0))
+            .add("b", "fusion", &pair, &["g0", "p0"], &fusion(2))
+            .add("g1", "get-tuple-element", &x, &["b"], &int(13, 0))
+            .add("c", "fusion", &x, &["g1"], &fusion(3));
+        module(&[begin, middle, end, entry], &[])
+    };
+    let around = |proto: &Bytes, node: &str| {
+        ask(proto, &[("type", "graph"), ("format", "dot"), ("node_name", node), ("graph_width", "3")]).unwrap()
+    };
+    let all = ["<b>Parameter 0</b>", "<b>Parameter 1</b>", "<b>c2.work</b>", "<b>c2.both</b>"];
+    let (work, start, done) = ("async_collective_fusion.2", "AsyncCollectiveStart", "AsyncCollectiveDone");
+    let split = program(work, start, done);
+    let check = |proto: &Bytes, n_inputs: usize, n_ends: usize| {
+        let drawn = around(proto, "c");
+        let is_input = |name: &&str| name.starts_with("<b>Parameter");
+        let names = names(&drawn);
+        assert_eq!(names.iter().copied().filter(is_input).count(), n_inputs, "{names:?}");
+        assert_eq!(drawn.matches("-> c3.done\"").count(), n_ends, "{drawn}");
+    };
+    // The program's and the second one of the work, besides whatever is not hidden.
+    check(&split, 2, 0);
+    check(&program("other", start, done), 4, 1);
+    check(&program(work, "other", done), 3, 0);
+    check(&program(work, start, "other"), 3, 1);
+    // It is shown where it is asked for, and where everything is.
+    assert_eq!(names(&around(&split, "c3.p0"))[0], all[0]);
+    assert_eq!(names(&around(&split, "async_collective_fusion.2"))[..4], all);
+}
+
 #[test]
 fn pages_are_whole_and_safe() {
     let query = [("type", "graph"), ("format", "html"), ("node_name", "n"), ("show_metadata", "true")];
     let page = ask(&small(), &query).unwrap();
+    assert_eq!(page.matches(" data-centre=\"\">").count(), 1, "where a large graph is shown from");
     assert!(page.contains("const data = `digraph G {") && page.contains("<svg ") && page.ends_with("</html>\n"));
-    assert!(page.contains("backend_config=&quot;a&lt;b\\`\\${x}&quot;"));
+    assert!(page.contains("backend_config=\"a&lt;b\\`\\${x}\""));
     assert!(
         !page.contains("http://")
             || page.matches("http://").count() == page.matches("http://www.w3.org/2000/svg").count()
@@ -100,18 +160,18 @@ fn says_what_is_left_out() {
     // A node with many users, and one with many operands.
     let scalar = f32s(&[]);
     let mut comp = Comp::new(0, std::slice::from_ref(&scalar)).add("a", "negate", &scalar, &["p0"], &[]);
-    let names: Vec<String> = (0..3000).map(|n| format!("u{n}")).collect();
+    let names: Vec<String> = (0..10_000).map(|n| format!("u{n}")).collect();
     for name in &names {
         comp = comp.add(name, "negate", &scalar, &["a"], &[]);
     }
     let operands: Vec<&str> = names.iter().map(String::as_str).collect();
-    let proto = module(&[comp.add("all", "tuple", &tuple(&vec![scalar.clone(); 3000]), &operands, &[])], &[]);
+    let proto = module(&[comp.add("all", "tuple", &tuple(&vec![scalar.clone(); 10_000]), &operands, &[])], &[]);
     let around = |node| ask(&proto, &[("type", "graph"), ("format", "html"), ("node_name", node)]).unwrap();
     let page = around("a");
-    assert!(page.contains("<p>a has 3000 users; those of nodes with more than 16 are left out.</p>"));
+    assert!(page.contains("<p>a has 10000 users; those of nodes with more than 16 are left out.</p>"));
     let page = around("all");
     assert!(
-        page.contains("The nearest 1000 instructions are shown; 2002 more, and what lies behind them, are left out.")
+        page.contains("The nearest 1000 instructions are shown; 9002 more, and what lies behind them, are left out.")
     );
     let n_nodes = page.matches("<g class=\"node\"").count();
     assert_eq!(n_nodes, 1001, "with the mark of the result");

@@ -119,6 +119,6 @@ impl Tool for MemoryViewer {
 }
 
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;

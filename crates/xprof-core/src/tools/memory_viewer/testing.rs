@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
+use super::blocks::Blocks;
 use super::program::Program;
+use super::report::Report;
+use super::{render, scoped, timeline};
 use crate::Diag;
 use crate::hlo::testing::{Comp, f32s, int, ints, message, module, tuple};
 
@@ -70,5 +73,17 @@ impl Memory {
         let mut diag = Diag::new();
         let program = Program::read(&self.proto(), &mut diag).expect("a readable proto");
         (program, diag)
+    }
+}
+
+/// Asks for everything about any proto: an error is as good as an answer.
+pub(in crate::tools) fn survives(proto: &Bytes) {
+    let mut diag = Diag::new();
+    if let Ok(program) = Program::read(proto, &mut diag)
+        && let Ok(report) = Report::of(&program, 0, &mut diag)
+    {
+        let mut out = Vec::new();
+        render::write(&mut out, &program, &report, scoped::largest(&program.outline)).expect("an answer");
+        let _ = timeline::page(&program, &Blocks::of(&program, &report));
     }
 }

@@ -271,7 +271,7 @@ impl Artist<'_, '_> {
         }
         for predecessor in self.program.get(at).predecessors.clone() {
             let from = InstructionRef { computation: at.computation, instruction: predecessor };
-            self.edge(from, at, |_, _| EdgeKind::Control);
+            self.edge(from, at, |_, is_small| EdgeKind::Control { is_small });
         }
     }
 

@@ -84,7 +84,10 @@ pub enum EdgeKind {
         operand: Option<usize>,
     },
     /// An order of execution.
-    Control,
+    Control {
+        /// Whether the value of what comes first is small.
+        is_small: bool,
+    },
     /// A computation belongs to the instruction that calls it.
     Call {
         /// The computation.
@@ -194,9 +197,10 @@ fn edge(out: &mut String, edge: &Edge) {
             let cluster = format_args!("ltail=\"cluster_{computation}\", style=\"dashed\"");
             put(out, format_args!("{from} -> {to} [{cluster} tooltip=\"{tooltip}\"];"));
         }
-        EdgeKind::Control => {
+        EdgeKind::Control { is_small } => {
+            let head = if *is_small { "empty" } else { "normal" };
             let style = "style=\"dotted\" color=\"gray\" label=\"ctrl\"";
-            put(out, format_args!("{from} -> {to} [arrowhead=normal tooltip=\"{tooltip}\" {style}];"));
+            put(out, format_args!("{from} -> {to} [arrowhead={head} tooltip=\"{tooltip}\" {style}];"));
         }
         EdgeKind::Value { is_small, operand } => {
             let head = if *is_small { "empty" } else { "normal" };

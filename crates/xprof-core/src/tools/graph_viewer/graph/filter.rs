@@ -80,7 +80,10 @@ impl Filter {
                 walk.expand(program, centre, at, depth);
             }
         }
-        let around = walk.depths.keys().map(|&at| (at, walk.state(program, centre, at))).collect();
+        let mut around: FxHashMap<_, _> = walk.depths.keys().map(|&at| (at, walk.state(program, centre, at))).collect();
+        // They count as shown for the nodes that use them.
+        let plumbing = program.instructions().filter(|&at| at != centre && program.hands_collective_on(at));
+        around.extend(plumbing.map(|at| (at, Shown::Hidden)));
         let n_left_out = left_out.len() + walk.n_dropped;
         let mut crowded: Vec<_> =
             walk.depths.keys().copied().filter(|&at| walk.is_crowded(program, centre, at)).collect();
@@ -92,20 +95,13 @@ impl Filter {
     /// Finds the tuple parameters outside fusions that are only taken apart, and so often that their edges would cover the
     /// graph.
     fn with_spread(mut self, program: &Program<'_>) -> Self {
-        for (c, computation) in program.module.computations.iter().enumerate() {
-            if program.fusion_of(c as u32).is_some() {
-                continue;
-            }
-            for (i, instruction) in computation.instructions.iter().enumerate() {
-                let at = InstructionRef { computation: c as u32, instruction: i as u32 };
-                if instruction.opcode == Opcode::Parameter
-                    && matches!(&*instruction.shape, Shape::Tuple(_))
-                    && self.is_spread(program, at)
-                {
-                    self.spread.insert(at);
-                }
-            }
-        }
+        let is_tuple_parameter = |&at: &InstructionRef| {
+            program.get(at).opcode == Opcode::Parameter
+                && matches!(&*program.get(at).shape, Shape::Tuple(_))
+                && program.fusion_of(at.computation).is_none()
+        };
+        let tuples = program.instructions().filter(is_tuple_parameter);
+        self.spread = tuples.filter(|&at| self.is_spread(program, at)).collect();
         self
     }
 

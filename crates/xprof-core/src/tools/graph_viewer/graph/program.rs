@@ -1,6 +1,6 @@
 //! A module as a graph: who uses an instruction, who calls a computation, what a fusion hides.
 
-use crate::hlo::{Computation, HloModule, Instruction, InstructionRef, Opcode};
+use crate::hlo::{Computation, HloModule, Instruction, InstructionRef, Opcode, field};
 use crate::{Error, Result};
 
 /// What a name of the request stands for.
@@ -79,6 +79,13 @@ impl<'m> Program<'m> {
         &self.module.computations[at.computation as usize].instructions[at.instruction as usize]
     }
 
+    /// All instructions of the module.
+    pub fn instructions(&self) -> impl Iterator<Item = InstructionRef> + 'm {
+        self.module.computations.iter().zip(0..).flat_map(|(body, computation)| {
+            (0..body.instructions.len() as u32).map(move |instruction| InstructionRef { computation, instruction })
+        })
+    }
+
     /// The computation at a position of this module.
     pub fn computation(&self, at: u32) -> &'m Computation {
         &self.module.computations[at as usize]
@@ -131,7 +138,29 @@ impl<'m> Program<'m> {
             return None;
         }
         let fusion = self.fusion_of(parameter.computation)?;
-        self.operand(fusion, usize::try_from(instruction.int(crate::hlo::field::PARAMETER_NUMBER)).ok()?)
+        self.operand(fusion, usize::try_from(instruction.int(field::PARAMETER_NUMBER)).ok()?)
+    }
+
+    /// Whether a parameter of a fusion only hands on what an asynchronous collective has under way, whose start, work beside it
+    /// and end are fusions of their own.
+    pub fn hands_collective_on(&self, parameter: InstructionRef) -> bool {
+        let is_part = |computation: u32| self.computation(computation).name.starts_with("async_collective_fusion");
+        let calls = |at: InstructionRef, target: &str| {
+            let instruction = self.get(at);
+            instruction.opcode == Opcode::CustomCall && instruction.text(field::CUSTOM_CALL_TARGET) == target
+        };
+        let mut users = self.users(parameter);
+        let (Some(user), None) = (users.next(), users.next()) else {
+            return false;
+        };
+        let given = self.fused_operand(parameter).filter(|&at| self.get(at).opcode == Opcode::GetTupleElement);
+        let from = given.and_then(|at| self.operand(at, 0)).filter(|&at| self.get(at).opcode == Opcode::Fusion);
+        let Some(&body) = from.and_then(|at| self.get(at).called.first()) else {
+            return false;
+        };
+        let goes_through = is_part(parameter.computation) && self.is_root(user);
+        goes_through && calls(self.root(body), "AsyncCollectiveStart")
+            || is_part(body) && calls(user, "AsyncCollectiveDone")
     }
 
     /// Whether the instruction is the result of its computation.
