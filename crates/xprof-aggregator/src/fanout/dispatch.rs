@@ -97,9 +97,13 @@ impl Dispatch {
                 continue;
             };
             budget.attempt();
+            let began = Instant::now();
             match self.attempt(errand, &worker).await {
                 Ok(part) => return Ok(part),
-                Err(failure) => last = self.settle(errand, &worker, &mut budget, failure).await?,
+                Err(failure) => {
+                    self.blame(job, &worker, began, &failure);
+                    last = self.settle(errand, &worker, &mut budget, failure).await?;
+                }
             }
             self.retries.inc();
         }
@@ -137,10 +141,11 @@ impl Dispatch {
         if leave.is_suspect() || !worker.health.is_usable(Instant::now()) {
             return None;
         }
+        let began = Instant::now();
         match self.attempt(errand, &worker).await {
             Ok(part) => Some(part),
             Err(failure) => {
-                self.blame(errand.job, &worker, &failure);
+                self.blame(errand.job, &worker, began, &failure);
                 None
             }
         }
@@ -183,7 +188,6 @@ impl Dispatch {
         failure: Failure,
     ) -> Result<String> {
         let job = errand.job;
-        self.blame(job, worker, &failure);
         if matches!(failure.verdict, Verdict::Mismatch | Verdict::Unseen(_)) {
             let storage = errand.engine.storage();
             let now = storage.identity(&job.trace.identity.path).await.map_err(local::storage_error)?;
@@ -224,8 +228,8 @@ impl Dispatch {
         }
     }
 
-    /// Tells those who keep books of a failure.
-    fn blame(&self, job: &Job, worker: &Worker, failure: &Failure) {
+    /// Tells those who keep books of a failure of an attempt that began then.
+    fn blame(&self, job: &Job, worker: &Worker, began: Instant, failure: &Failure) {
         if matches!(failure.verdict, Verdict::Final(_)) {
             return;
         }
@@ -234,7 +238,7 @@ impl Dispatch {
             self.pool.refresh_soon();
         }
         if matches!(failure.verdict, Verdict::Died) {
-            self.suspects.died(job, &worker.name, Instant::now());
+            self.suspects.died(job, &worker.name, began, Instant::now());
         }
     }
 }

@@ -33,9 +33,6 @@ const TRIAL_DEATHS: usize = 2;
 /// How long a death counts.
 const MEMORY: Duration = Duration::from_mins(10);
 
-/// A worker that loses several jobs of one trace within this time died once.
-const ONE_DEATH: Duration = Duration::from_secs(1);
-
 /// The traces under suspicion.
 #[derive(Debug)]
 pub struct Suspects {
@@ -120,8 +117,8 @@ impl Suspects {
         }
     }
 
-    /// A worker died while it had the job.
-    pub fn died(&self, job: &Job, worker: &str, now: Instant) {
+    /// A worker died while it had the job, which it got at `began`.
+    pub fn died(&self, job: &Job, worker: &str, began: Instant, now: Instant) {
         let mut traces = self.lock();
         for record in traces.values_mut() {
             record.forget(now);
@@ -129,7 +126,8 @@ impl Suspects {
         // The lane of a record is of no use without deaths, so nobody misses it.
         traces.retain(|_, record| !record.deaths.is_empty());
         let record = traces.entry(job.trace.identity.clone()).or_default();
-        if !record.deaths.iter().any(|d| d.worker == worker && now.saturating_duration_since(d.at) < ONE_DEATH) {
+        // A worker that had several jobs of the trace died once.
+        if !record.deaths.iter().any(|d| d.worker == worker && d.at >= began) {
             self.deaths.inc();
             record.deaths.push(Death { worker: worker.to_owned(), artifact: job.tool.artifact_kind, at: now });
         }
@@ -233,7 +231,7 @@ mod tests {
 
     fn deaths_of(suspects: &Suspects, job: &Job, n: u64) {
         for i in 0..n {
-            suspects.died(job, &format!("w{i}"), Instant::now());
+            suspects.died(job, &format!("w{i}"), Instant::now(), Instant::now());
         }
     }
 
@@ -295,10 +293,14 @@ mod tests {
         let bad = job("/bad", "overview_page");
         let now = Instant::now();
         let later = now + MEMORY;
-        suspects.died(&bad, "w", now);
-        suspects.died(&bad, "w", later);
-        suspects.died(&bad, "w", later + ONE_DEATH / 2);
-        assert_eq!(suspects.report(later)[0].died, ["w"], "the first is forgotten, the last two are one");
-        assert!(suspects.report(later + MEMORY).is_empty());
+        let moment = Duration::from_millis(1);
+        suspects.died(&bad, "w", now, now + moment);
+        suspects.died(&bad, "w", now, now + 2 * moment);
+        assert_eq!(suspects.report(now)[0].died, ["w"], "both jobs were there when it died");
+        suspects.died(&bad, "w", now + 2 * moment, now + 3 * moment);
+        assert_eq!(suspects.report(now)[0].died, ["w", "w"], "it came back and died again");
+        suspects.died(&bad, "w", later, later + 3 * moment);
+        assert_eq!(suspects.report(later + 3 * moment)[0].died, ["w"], "the first ones are forgotten");
+        assert!(suspects.report(later + 2 * MEMORY).is_empty());
     }
 }
