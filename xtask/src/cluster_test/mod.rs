@@ -103,6 +103,7 @@ fn test(args: &Args, traces: PathBuf, report: &mut Report) -> Result<()> {
     for fault in FAULTS.iter().filter(|f| wanted(f.name)) {
         try_fault(&mut cluster, fault, args, report)?;
     }
+    cluster.load.stop();
     if wanted("conform") {
         report.claims(checks::conformance(&cluster.place)?);
     }
