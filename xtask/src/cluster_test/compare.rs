@@ -12,13 +12,22 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::cluster::hold;
-use super::faults::Pace;
+use super::faults::{self, Pace};
 use super::load::Load;
 use super::questions::Questions;
 use super::report::Report;
 use crate::process::{Service, free_port};
 
 const N_WORKERS: usize = 4;
+
+/// Under the names that these faults have with containers.
+const FAULTS: [(&str, fn(&mut Fleet, Pace) -> Result<()>); 5] = [
+    (faults::NOTHING, nothing),
+    (faults::KILL, kill),
+    (faults::ROLL, roll),
+    (faults::PAUSE, pause),
+    (faults::OUTAGE, outage),
+];
 
 struct Fleet {
     program: PathBuf,
@@ -41,17 +50,10 @@ pub fn run(program: &Path, logdir: &Path, questions: Questions, pace: Pace, repo
     let mut aggregator = Service::start("aggregator", fleet.command(port, free_port()?, &[workers]), true)?;
     aggregator.wait_for_port(port)?;
     let load = Load::start(questions, 1, SocketAddr::from(([127, 0, 0, 1], port)))?;
-    let faults: [(&str, fn(&mut Fleet, Pace) -> Result<()>); 5] = [
-        ("nothing", nothing),
-        ("kill -9 of a worker every 5 s", kill),
-        ("rolling restart of all workers", roll),
-        ("a paused worker", pause),
-        ("no worker at all", outage),
-    ];
-    for (what, fault) in faults {
+    for (what, fault) in FAULTS {
         let from = Instant::now();
         fault(&mut fleet, pace)?;
-        report.row(&format!("XProf: {what}"), &load.window(from, Instant::now()));
+        report.theirs(what, load.window(from, Instant::now()));
     }
     Ok(())
 }

@@ -32,17 +32,23 @@ const fn fault(name: &'static str, what: &'static str, run: fn(&mut Cluster, Pac
     Fault { name, what, run, is_outage: false }
 }
 
+pub const NOTHING: &str = "nothing";
+pub const KILL: &str = "kill -9 of a worker every 5 s";
+pub const ROLL: &str = "rolling restart of all workers";
+pub const PAUSE: &str = "a paused worker";
+pub const OUTAGE: &str = "no worker at all";
+
 /// Every fault in the order in which they happen.
 pub const FAULTS: [Fault; 9] = [
-    fault("none", "nothing", nothing),
+    fault("none", NOTHING, nothing),
     fault("scale", "2 → 6 → 1 → 4 workers", scale),
-    fault("kill", "kill -9 of a worker every 5 s", kill),
-    fault("roll", "rolling restart of all workers", roll),
-    fault("pause", "a paused worker", pause),
+    fault("kill", KILL, kill),
+    fault("roll", ROLL, roll),
+    fault("pause", PAUSE, pause),
     fault("cut", "a worker cut off the network", cut),
     fault("slow", "a worker with 1 % of a CPU", slow),
     fault("dns", "DNS late, empty, failing, silent", dns),
-    Fault { is_outage: true, ..fault("outage", "no worker at all", outage) },
+    Fault { is_outage: true, ..fault("outage", OUTAGE, outage) },
 ];
 
 fn nothing(_: &mut Cluster, pace: Pace) -> Result<Vec<Claim>> {

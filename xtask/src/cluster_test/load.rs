@@ -84,6 +84,11 @@ impl Load {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// Asks nothing more.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+
     /// What it asks.
     pub fn questions(&self) -> &Questions {
         &self.shared.questions
@@ -126,7 +131,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

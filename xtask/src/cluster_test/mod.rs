@@ -70,45 +70,8 @@ pub fn run(args: &Args) -> Result<()> {
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
     }
-    let traces = directory.join("traces");
-    println!("writing {N_COPIES} sessions of {} hosts", questions::N_HOSTS);
-    let logs = format!("{MOUNT}/logs");
-    let mut questions = Questions::prepare(&traces.join("logs"), &logs, N_COPIES)?;
-    let network = Network::create("xprof-test")?;
-    let name = network.name().to_owned();
-    ctrlc::set_handler(move || {
-        Network::remove(&name);
-        std::process::exit(130);
-    })?;
-    let place = Place { traces, network };
     let mut report = Report::default();
-    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|o| o == name);
-
-    // What a server without workers answers is what everyone must answer.
-    let alone = place.aggregator("alone", &[], &["--worker_service_address="])?;
-    questions.learn(http_of(&alone))?;
-    drop(alone);
-
-    if wanted("memory") {
-        report.claims(checks::memory(&place)?);
-    }
-    let mut cluster = cluster(place, questions, args.rate)?;
-    if wanted("twins") {
-        report
-            .claims(checks::second_aggregator(&cluster.place, |server| cluster.load.questions().n_different(server))?);
-    }
-    for fault in FAULTS.iter().filter(|f| wanted(f.name)) {
-        try_fault(&mut cluster, fault, args, &mut report)?;
-    }
-    if wanted("conform") {
-        report.claims(checks::conformance(&cluster.place)?);
-    }
-    let logdir = cluster.place.traces.join("logs");
-    let questions = cluster.load.questions().of_all_hosts(&logdir);
-    drop(cluster);
-    if let Some(program) = &args.compare {
-        compare::run(program, &logdir, questions, pace(args), &mut report)?;
-    }
+    test(args, directory.join("traces"), &mut report)?;
     std::fs::remove_dir_all(&directory)?;
     if args.keep {
         report.keep(&conditions)?;
@@ -117,6 +80,50 @@ pub fn run(args: &Args) -> Result<()> {
         0 => Ok(()),
         n => bail!("{n} things are not as they must be"),
     }
+}
+
+/// Everything that is wanted, in an order that lets each thing begin with a healthy cluster.
+fn test(args: &Args, traces: PathBuf, report: &mut Report) -> Result<()> {
+    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|o| o == name);
+    let logdir = traces.join("logs");
+    println!("writing {N_COPIES} sessions of {} hosts", questions::N_HOSTS);
+    let mut questions = Questions::prepare(&logdir, &format!("{MOUNT}/logs"), N_COPIES)?;
+    let place = place(traces)?;
+    // What a server without workers answers is what everyone must answer.
+    questions.learn(http_of(&place.aggregator("alone", &[], &["--worker_service_address="])?))?;
+
+    if wanted("memory") {
+        report.claims(checks::memory(&place)?);
+    }
+    let mut cluster = cluster(place, questions, args.rate)?;
+    if wanted("twins") {
+        let differ = |server| cluster.load.questions().n_different(server);
+        report.claims(checks::second_aggregator(&cluster.place, differ)?);
+    }
+    for fault in FAULTS.iter().filter(|f| wanted(f.name)) {
+        try_fault(&mut cluster, fault, args, report)?;
+    }
+    cluster.load.stop();
+    if wanted("conform") {
+        report.claims(checks::conformance(&cluster.place)?);
+    }
+    let questions = cluster.load.questions().of_all_hosts(&logdir);
+    drop(cluster);
+    match &args.compare {
+        Some(program) => compare::run(program, &logdir, questions, pace(args), report),
+        None => Ok(()),
+    }
+}
+
+/// A network that goes with us, also on Ctrl-C.
+fn place(traces: PathBuf) -> Result<Place> {
+    let network = Network::create("xprof-test")?;
+    let name = network.name().to_owned();
+    ctrlc::set_handler(move || {
+        Network::remove(&name);
+        std::process::exit(130);
+    })?;
+    Ok(Place { traces, network })
 }
 
 /// Four workers, an aggregator that has found them, and the load.
@@ -138,10 +145,10 @@ fn try_fault(cluster: &mut Cluster, fault: &faults::Fault, args: &Args, report: 
     let from = Instant::now();
     let mut claims = (fault.run)(cluster, pace(args))?;
     let window = cluster.load.window(from, Instant::now());
-    report.row(fault.what, &window);
     if !fault.is_outage {
         claims.push(Claim::new(window.n_failures() == 0, format!("{}: no user's request fails", fault.what)));
     }
+    report.ours(fault.what, window);
     report.claims(claims);
     Ok(())
 }

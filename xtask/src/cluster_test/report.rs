@@ -1,5 +1,6 @@
 //! The table of what users noticed, on the terminal and in `docs/reliability.md`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -23,24 +24,28 @@ impl Claim {
 /// Everything that was found out.
 #[derive(Default)]
 pub struct Report {
-    rows: Vec<String>,
+    rows: Vec<(&'static str, Window)>,
+    theirs: BTreeMap<&'static str, Window>,
     claims: Vec<Claim>,
 }
 
-const HEAD: &str = "| fault | requests | failures | p50 ms | p99 ms | share per worker, % |\n|---|---|---|---|---|---|";
+const HEAD: &str = "| fault | requests | failures | p50 ms | p99 ms | share per worker, % | XProf: requests | failures | p99 ms |\n\
+                    |---|---|---|---|---|---|---|---|---|";
 /// The generated part of the page lies between these lines.
 const BEGIN: &str = "<!-- cargo xtask cluster-test: begin -->";
 const END: &str = "<!-- cargo xtask cluster-test: end -->";
 
 impl Report {
-    /// Adds a row and prints it.
-    pub fn row(&mut self, what: &str, window: &Window) {
-        let row = row(what, window);
-        println!("{row}");
-        for (why, n) in &window.failures {
-            println!("    {n} times: {why}");
-        }
-        self.rows.push(row);
+    /// Adds what our users noticed of a fault, and prints it.
+    pub fn ours(&mut self, fault: &'static str, window: Window) {
+        print(fault, &window);
+        self.rows.push((fault, window));
+    }
+
+    /// Adds what XProf's users noticed of the same fault, and prints it.
+    pub fn theirs(&mut self, fault: &'static str, window: Window) {
+        print(&format!("XProf: {fault}"), &window);
+        self.theirs.insert(fault, window);
     }
 
     /// Adds claims and prints them.
@@ -58,7 +63,15 @@ impl Report {
 
     /// The generated part of the page.
     fn page(&self, conditions: &str) -> String {
-        let mut page = format!("{BEGIN}\n{conditions}\n\n{HEAD}\n{}\n\n", self.rows.join("\n"));
+        let mut page = format!("{BEGIN}\n{conditions}\n\n{HEAD}\n");
+        for (fault, window) in &self.rows {
+            let theirs = self.theirs.get(fault).map_or_else(
+                || "| |".to_owned(),
+                |w| format!("{} | {} | {}", w.requests, w.n_failures(), milliseconds(w.p99)),
+            );
+            let _ = writeln!(page, "| {fault} | {} | {theirs} |", columns(window));
+        }
+        page.push('\n');
         for claim in &self.claims {
             let _ = writeln!(page, "- {}{}", if claim.holds { "" } else { "**does not hold**: " }, claim.text);
         }
@@ -81,19 +94,23 @@ fn replaced(text: &str, page: &str) -> Result<String> {
     Ok(format!("{before}{page}{after}"))
 }
 
-fn row(what: &str, window: &Window) -> String {
+fn print(what: &str, window: &Window) {
+    println!("| {what} | {} |", columns(window));
+    for (why, n) in &window.failures {
+        println!("    {n} times: {why}");
+    }
+}
+
+fn columns(window: &Window) -> String {
     let all: u64 = window.jobs.values().sum();
-    let share = |jobs: &u64| format!("{:.0}", *jobs as f64 * 100.0 / all.max(1) as f64);
-    let shares: Vec<_> = window.jobs.values().map(share).collect();
-    let ms = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3);
-    format!(
-        "| {what} | {} | {} | {} | {} | {} |",
-        window.requests,
-        window.n_failures(),
-        ms(window.p50),
-        ms(window.p99),
-        if shares.is_empty() { "not told".to_owned() } else { shares.join(" ") }
-    )
+    let shares: Vec<_> =
+        window.jobs.values().map(|jobs| format!("{:.0}", *jobs as f64 * 100.0 / all.max(1) as f64)).collect();
+    let (p50, p99) = (milliseconds(window.p50), milliseconds(window.p99));
+    format!("{} | {} | {p50} | {p99} | {}", window.requests, window.n_failures(), shares.join(" "))
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.0}", time.as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]
@@ -106,7 +123,16 @@ mod tests {
         window.p99 = Duration::from_millis(40);
         window.jobs = [("a".to_owned(), 1), ("b".to_owned(), 3)].into();
         window.failures = [("status 503".to_owned(), 2)].into();
-        assert_eq!(row("x", &window), "| x | 10 | 2 | 2 | 40 | 25 75 |");
+        let theirs = Window { requests: 5, ..Window::default() };
+        let mut report = Report { rows: vec![("x", window), ("y", Window::default())], ..Report::default() };
+        report.theirs.insert("x", theirs);
+        report.claims.push(Claim::new(false, "z".to_owned()));
+        let page = report.page("here");
+        for line in
+            ["| x | 10 | 2 | 2 | 40 | 25 75 | 5 | 0 | 0 |", "| y | 0 | 0 | 0 | 0 |  | | | |", "- **does not hold**: z"]
+        {
+            assert!(page.lines().any(|l| l == line), "{line} is not in {page}");
+        }
         let text = format!("# T\n{BEGIN}\nold\n{END}\nrest\n");
         assert_eq!(
             replaced(&text, &format!("{BEGIN}\nnew\n{END}")).unwrap(),
