@@ -44,6 +44,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => bail!("the log directory {} does not exist or is not a directory", dir.display()),
         None => crate::demo::demo_logdir()?,
     };
+    crate::ui::build_if_possible()?;
     let programs = build(args.debug)?;
     let mut services = Vec::new();
     let mut addresses = Vec::new();

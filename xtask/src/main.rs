@@ -13,6 +13,7 @@ mod load;
 mod process;
 mod test;
 mod tidy;
+mod ui;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,8 +44,10 @@ enum Command {
     Load(load::Args),
     /// Build the two container images (needs a Docker engine)
     Image(image::Args),
-    /// Build the web UI
+    /// Build the web page (needs Node)
     Ui,
+    /// Try the web page in a browser (needs Node and Chromium)
+    UiTest(ui::TestArgs),
     /// Fuzz the reader for a bounded time (needs a nightly toolchain and cargo-fuzz)
     Fuzz(fuzz::Args),
     /// Write a generated session for tests and demos
@@ -71,10 +74,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Conform(args) => conform::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Image(args) => image::run(&args),
-        Command::Ui => {
-            println!("the start page is rendered by the aggregator itself: there is nothing to build");
-            Ok(())
-        }
+        Command::Ui => ui::build(),
+        Command::UiTest(args) => ui::test(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Generate(args) => demo::run(&args),
     }

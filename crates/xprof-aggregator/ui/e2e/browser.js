@@ -5,20 +5,29 @@ import { chromium } from 'playwright-core';
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const IMAGES = '../../../docs/images';
 
-export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu'] });
+// Blocked below the page, so that its cache works as always: routes would turn it off.
+const BLOCKED = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1';
+
+export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu', BLOCKED] });
+
+/** Milliseconds; a loaded machine is slow, not wrong. */
+const PATIENCE = 120_000;
 
 /** A page in a fresh profile. `faults` collects console errors, failures in scripts and requests that would leave the machine. */
 export async function open(browser, { theme = 'light', width = 1440, height = 900, hang = false } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce' });
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const faults = [];
   const asked = [];
-  await context.route(/^https?:\/\/(?!127\.0\.0\.1[:/])/, (route) => {
-    faults.push(`left the machine: ${route.request().url()}`);
-    if (!hang) return route.abort();
+  const leaves = (url) => /^(https?|wss?):/.test(url) && new URL(url).hostname !== '127.0.0.1';
+  // Nobody answers and nobody refuses, as behind a firewall that drops packets.
+  if (hang) await context.route((url) => leaves(url.href), () => {});
+  page.on('request', (request) => {
+    asked.push(request.url());
+    if (leaves(request.url())) faults.push(`left the machine: ${request.url()}`);
   });
-  page.on('request', (request) => asked.push(request.url()));
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('console', (message) => {
     if (message.type() === 'error') faults.push(message.text());
@@ -34,7 +43,7 @@ export async function settled(page, states = ['ready', 'empty', 'partial']) {
       return panels.length > 0 && panels.every((p) => states.includes(p.dataset.state));
     },
     states,
-    { timeout: 30_000 },
+    { timeout: PATIENCE },
   );
 }
 

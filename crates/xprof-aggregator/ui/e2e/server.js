@@ -26,7 +26,7 @@ export async function startServer(logdir, args = []) {
     if (child.exitCode !== null || Date.now() > until) throw new Error(`the aggregator does not answer: ${log}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return { root, port, stop: () => new Promise((resolve) => child.once('exit', resolve) && child.kill()) };
+  return { root, port, stop: () => new Promise((resolve) => child.once('exit', resolve) && child.kill('SIGKILL')) };
 }
 
 /** Passes requests below `prefix` on. `intercept` may answer one itself by returning true, or wait. */
@@ -35,12 +35,12 @@ export async function startProxy(server, prefix, intercept = () => false) {
     const path = asked.url.startsWith(prefix) ? `/${asked.url.slice(prefix.length)}` : undefined;
     if (path === undefined) return answer.writeHead(404).end();
     if (await intercept(path, asked, answer)) return;
-    const passed = request({ port: server.port, path, method: asked.method, headers: asked.headers }, (response) => {
+    const passed = request({ host: '127.0.0.1', port: server.port, agent: false, path, method: asked.method, headers: asked.headers }, (response) => {
       answer.writeHead(response.statusCode, response.headers);
       response.pipe(answer);
     });
     passed.on('error', () => answer.destroy());
-    answer.on('close', () => passed.destroy());
+    answer.on('close', () => answer.writableFinished || passed.destroy());
     asked.pipe(passed);
   });
   await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));

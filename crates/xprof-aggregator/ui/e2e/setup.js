@@ -2,18 +2,21 @@
 import { after, before } from 'node:test';
 import { launch, open } from './browser.js';
 import { makeLogdir } from './logdir.js';
-import { startServer } from './server.js';
+import { startProxy, startServer } from './server.js';
 
 export function setup(options = {}) {
-  const t = { pages: [] };
+  /** `intercept` is what the proxy does with a request; a test sets it. */
+  const t = { intercept: () => false };
   before(async () => {
     t.logdir = makeLogdir(options);
     t.server = await startServer(t.logdir.path);
+    t.proxy = await startProxy(t.server, '/a/b/', (...args) => t.intercept(...args));
     t.browser = await launch();
     t.root = t.server.root;
   });
   after(async () => {
     await t.browser?.close();
+    await t.proxy?.stop();
     await t.server?.stop();
     t.logdir?.remove();
   });

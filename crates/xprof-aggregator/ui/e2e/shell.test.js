@@ -1,17 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { settled } from './browser.js';
-import { startProxy } from './server.js';
 import { setup } from './setup.js';
 
 const t = setup({ extraRuns: 2000 });
 const RUN = 'tpu_training_4_hosts';
-/** What the proxy does with a request; a test sets it. */
-let intercept = () => false;
-let proxy;
-before(async () => (proxy = await startProxy(t.server, '/a/b/', (...args) => intercept(...args))));
-after(() => proxy?.stop());
-
 test('every page works alone: one origin, no errors, each route asked once', async () => {
   for (const hang of [false, true]) {
     const { page, faults, asked, close } = await t.visit(`r/${RUN}/overview`, { hang });
@@ -62,15 +55,15 @@ test('a second visit transfers next to nothing of the page itself', async () => 
 });
 
 test('below a path prefix everything is found', async () => {
-  intercept = () => false;
-  const { page, faults, asked, close } = await t.visit(`r/${RUN}/overview`, { root: proxy.root });
+  t.intercept = () => false;
+  const { page, faults, asked, close } = await t.visit(`r/${RUN}/overview`, { root: t.proxy.root });
   await settled(page);
   await page.getByRole('navigation').getByRole('link', { name: 'Op table' }).click();
   await settled(page);
-  assert.equal(page.url(), `${proxy.root}r/${RUN}/ops`);
+  assert.equal(page.url(), `${t.proxy.root}r/${RUN}/ops`);
   const csv = await page.getByRole('link', { name: 'All rows as CSV' }).evaluate((a) => a.href);
   assert.equal((await fetch(csv)).headers.get('content-type'), 'text/csv');
-  assert.ok(asked.every((url) => url.startsWith(proxy.root)), asked.find((url) => !url.startsWith(proxy.root)));
+  assert.ok(asked.every((url) => url.startsWith(t.proxy.root)), asked.find((url) => !url.startsWith(t.proxy.root)));
   assert.deepEqual(faults, []);
   await close();
 });
@@ -150,13 +143,13 @@ test('a slow answer: skeleton at once, seconds counted, cancelled, asked again',
   let release;
   const held = new Promise((resolve) => (release = resolve));
   let aborted = false;
-  intercept = async (path, asked, answer) => {
+  t.intercept = async (path, asked, answer) => {
     if (!path.startsWith('/data?')) return false;
     answer.on('close', () => (aborted ||= !answer.writableEnded));
     await held;
     return false;
   };
-  const { page, close } = await t.visit(`r/${RUN}/ops`, { root: proxy.root });
+  const { page, close } = await t.visit(`r/${RUN}/ops`, { root: t.proxy.root });
   const panel = page.getByTestId('panel-ops');
   await panel.and(page.locator('[data-state=loading]')).waitFor();
   await panel.getByText(/^[1-9] s$/).waitFor();
@@ -178,8 +171,8 @@ test('errors say what happened, with the request, and can be tried again', async
     [(answer) => answer.destroy(), /was not reached/],
   ]) {
     let broken = true;
-    intercept = (path, asked, answer) => broken && path.startsWith('/data?') && (how(answer), true);
-    const { page, close } = await t.visit(`r/${RUN}/ops`, { root: proxy.root });
+    t.intercept = (path, asked, answer) => broken && path.startsWith('/data?') && (how(answer), true);
+    const { page, close } = await t.visit(`r/${RUN}/ops`, { root: t.proxy.root });
     const panel = page.getByTestId('panel-ops');
     await panel.and(page.locator('[data-state=error]')).waitFor();
     assert.match(await panel.innerText(), words);

@@ -1,6 +1,7 @@
 /** What pages and the frame around them share: the thing that is selected, and what is said to screen readers. */
 
 import { getContext, setContext } from 'svelte';
+import type { Load } from './load.svelte';
 
 /** A thing that the inspector shows: an op, a kernel, a step. */
 export interface Subject {
@@ -15,6 +16,8 @@ export interface Subject {
 }
 
 export class Shell {
+  /** The run's compiled programs, as the server lists them. */
+  modules: Load<string> | undefined;
   subject: Subject | undefined = $state.raw();
   /** Whether the inspector is open. */
   isInspecting = $state(true);
@@ -28,6 +31,11 @@ export class Shell {
   say(text: string): void {
     this.said = text;
   }
+}
+
+/** Names of programs, `name(id)`. */
+export function modulesOf(list: Load<string> | undefined): string[] {
+  return (list?.body ?? '').split(',').filter((name) => name && name !== 'NO_MODULE');
 }
 
 const KEY = Symbol('shell');

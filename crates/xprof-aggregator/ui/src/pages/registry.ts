@@ -24,7 +24,7 @@ export interface Page {
   readonly title: string;
   /** It shows what the first of these answers, and has something to show if the run offers one of them. */
   readonly tools: readonly string[];
-  /** What a run lacks that does not offer them. */
+  /** What a run lacks that does not offer them; nothing: the page says itself what is wrong. */
   readonly needs: string;
   readonly load: () => Promise<{ default: Component<PageProps> }>;
 }
@@ -37,8 +37,8 @@ const tables: Page['load'] = () => import('./tables/Tables.svelte');
 const modules: Page['load'] = () => import('./modules/Modules.svelte');
 
 export const PAGES: readonly Page[] = [
-  page('overview', 'Start', 'Overview', ['overview_page'], 'readable trace', () => import('./overview/Overview.svelte')),
-  page('timeline', 'Time', 'Timeline', ['trace_viewer@'], 'readable trace', () => import('./timeline/Timeline.svelte')),
+  page('overview', 'Start', 'Overview', ['overview_page'], '', () => import('./overview/Overview.svelte')),
+  page('timeline', 'Time', 'Timeline', ['trace_viewer@'], '', () => import('./timeline/Timeline.svelte')),
   page('steps', 'Time', 'Steps & input', ['input_pipeline_analyzer', 'input_pipeline'], 'steps', tables),
   page('tree', 'Ops', 'Op tree', ['op_profile', 'hlo_op_profile'], 'device ops', () => import('./tree/OpTree.svelte')),
   page('ops', 'Ops', 'Op table', ['hlo_stats', 'hlo_op_stats'], 'device ops', tables),
