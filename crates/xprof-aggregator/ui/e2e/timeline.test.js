@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { chromium } from 'playwright-core';
 import { open, shoot } from './browser.js';
 import { setup } from './setup.js';
 
@@ -38,18 +39,25 @@ async function press(page, key) {
   return span(page);
 }
 
-/** Pixels of the canvas of boxes that are not of its most common colour. */
-const inked = (page) =>
-  page.locator('.rows canvas').first().evaluate((canvas) => {
-    const copy = document.createElement('canvas');
-    [copy.width, copy.height] = [canvas.width, canvas.height];
-    const context = copy.getContext('2d');
-    context.drawImage(canvas, 0, 0);
-    const pixels = new Uint32Array(context.getImageData(0, 0, copy.width, copy.height).data.buffer);
+/** Pixels of the boxes, without names and lines, that are not of the background's colour. */
+async function inked(page) {
+  const lines = page.locator('.rows canvas').nth(1);
+  await lines.evaluate((canvas) => (canvas.style.visibility = 'hidden'));
+  const png = (await page.locator('.rows').screenshot()).toString('base64');
+  await lines.evaluate((canvas) => (canvas.style.visibility = ''));
+  return page.evaluate(async (png) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${png}`;
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const pixels = new Uint32Array(context.getImageData(0, 0, image.width, image.height).data.buffer);
     const counts = new Map();
     for (const pixel of pixels) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
     return pixels.length - Math.max(...counts.values());
-  });
+  }, png);
+}
 
 /** The slices and asynchronous pairs of a run as `trace_viewer@` lists them. */
 async function listed(run) {
@@ -123,6 +131,7 @@ test('an area is summed up at once, and every event counts', async () => {
   const shown = (await heading.innerText()).replace(/[\u202f,]/g, '');
   assert.equal(Number(/(\d+) events? of/.exec(shown)[1]), events.length);
   assert.equal(Number(/of (\d+) names?/.exec(shown)[1]), new Set(events.map(({ name }) => name)).size);
+  const all = await heading.innerText();
   // A part of it, by drag: fewer, and the address brings them back.
   const box = await page.getByRole('application').boundingBox();
   await page.keyboard.down('Shift');
@@ -134,7 +143,7 @@ test('an area is summed up at once, and every event counts', async () => {
   await page.mouse.up();
   await page.keyboard.up('Shift');
   await page.waitForURL((url) => url.href !== old && url.searchParams.has('sel'));
-  await page.waitForFunction((text) => document.querySelector('[data-testid="timeline-details"] h2')?.innerText !== text, await heading.innerText()).catch(() => {});
+  await page.waitForFunction((text) => document.querySelector('[data-testid="timeline-details"] h2').innerText !== text, all);
   const part = await heading.innerText();
   assert.ok(Number(/(\d+) events? of/.exec(part.replace(/[\u202f,]/g, ''))[1]) < events.length, part);
   const again = await visit(page.url().split('/r/')[1]);
@@ -249,6 +258,7 @@ test('a step of the address comes into view', async () => {
 });
 
 test('it draws without WebGL, and with it', async () => {
+  const renderer = (page) => page.getByTestId('panel-timeline').getAttribute('data-renderer');
   const without = await visit('jax_cpu_mlp/timeline', {
     before: () => {
       const get = HTMLCanvasElement.prototype.getContext;
@@ -258,8 +268,23 @@ test('it draws without WebGL, and with it', async () => {
     },
   });
   assert.ok((await inked(without.page)) > 5000);
+  assert.equal(await renderer(without.page), 'Canvas 2D');
   assert.deepEqual(without.faults, []);
+  const pixels = await inked(without.page);
   await without.close();
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+  });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' });
+  const page = await context.newPage();
+  await page.addInitScript(() => sessionStorage.setItem('timeline-renderer', 'gl'));
+  await page.goto(`${t.root}r/jax_cpu_mlp/timeline`);
+  await drawn(page);
+  assert.equal(await renderer(page), 'WebGL2');
+  const byGl = await inked(page);
+  assert.ok(Math.abs(byGl - pixels) < pixels * 0.02, `${byGl} pixels beside ${pixels}`);
+  await browser.close();
 });
 
 test('nobody is shut out, in either theme', async () => {

@@ -35,6 +35,8 @@ export class Model {
   hover: Hover | undefined = $state.raw();
   /** How much time is in view, and how much there is, in ps. */
   shown: { readonly span: number; readonly whole: number } | undefined = $state.raw();
+  /** What draws the boxes. */
+  renderer = $state('');
   isReady = $state(false);
   isLoading = $state(true);
   /** Keeps times of the address that this page wrote from being read again. */
@@ -54,6 +56,7 @@ export class Model {
 
   attach(canvases: Canvases, prefer: 'auto' | 'gl' | 'canvas'): Engine {
     this.engine = new Engine(canvases, this.data, { drawn: ({ view }) => this.#drawn(view.span), settled: () => this.#writeView() }, prefer);
+    this.renderer = this.engine.renderer.kind;
     this.relayout();
     return this.engine;
   }

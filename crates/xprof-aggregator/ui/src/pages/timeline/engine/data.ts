@@ -30,7 +30,8 @@ export class Data {
   origin: bigint | undefined;
   readonly #hosts: HostData[];
   #search = '';
-  #waiting: HostData[] = [];
+  /** Hosts whose turn has not come. */
+  #waiting = new Set<HostData>();
   #nAsking = 0;
   #closed = false;
 
@@ -60,7 +61,7 @@ export class Data {
   }
 
   get isLoading(): boolean {
-    return this.#nAsking > 0 || this.#waiting.length > 0;
+    return this.#nAsking > 0 || this.#waiting.size > 0;
   }
 
   /** Windows that hold the whole of a host, for the strip that shows all of the time. */
@@ -85,6 +86,7 @@ export class Data {
   /** Sees to it that hosts have what a view of a width in pixels needs. Without a view it is the whole of them. */
   want(hosts: Iterable<number>, view: View | undefined, pixels: number): void {
     const { origin } = this;
+    this.#waiting = new Set();
     for (const index of hosts) {
       const h = this.#of(index);
       if (!h || h.failures > 0) continue;
@@ -135,7 +137,7 @@ export class Data {
 
   close(): void {
     this.#closed = true;
-    this.#waiting = [];
+    this.#waiting.clear();
     for (const h of this.#hosts) h.asking?.abort.abort();
   }
 
@@ -156,10 +158,9 @@ export class Data {
     h.asking?.abort.abort();
     if (this.#nAsking >= REQUESTS) {
       // The view that is current when its turn comes decides what the host is asked for.
-      if (!this.#waiting.includes(h)) this.#waiting.push(h);
+      this.#waiting.add(h);
       return;
     }
-    this.#waiting = this.#waiting.filter((other) => other !== h);
     void this.#load(h, window, key, pixels);
   }
 

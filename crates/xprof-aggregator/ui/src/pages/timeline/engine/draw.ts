@@ -36,16 +36,21 @@ export interface BoxRenderer {
 
 /** WebGL2 where a graphics processor does the work; else a canvas, which is faster than WebGL in software. */
 export function boxRenderer(canvas: HTMLCanvasElement, prefer: 'auto' | 'gl' | 'canvas'): BoxRenderer {
-  if (prefer !== 'canvas') {
-    const gl = canvas.getContext('webgl2', {
-      alpha: false,
-      antialias: false,
-      depth: false,
-      failIfMajorPerformanceCaveat: prefer === 'auto',
-    });
+  if (prefer === 'gl' || (prefer === 'auto' && hasGraphicsProcessor())) {
+    const gl = canvas.getContext('webgl2', { alpha: false, antialias: false, depth: false });
     if (gl) return new GlBoxes(canvas, gl);
   }
   const context = canvas.getContext('2d', { alpha: false });
   if (!context) throw new Error('this browser draws neither with WebGL2 nor on a canvas');
   return new RasterBoxes(canvas, context);
+}
+
+/** Asked on a canvas of its own, because a canvas keeps the first kind of context that it gave. */
+function hasGraphicsProcessor(): boolean {
+  const gl = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true });
+  if (!gl) return false;
+  const names = gl.getExtension('WEBGL_debug_renderer_info');
+  const name = names ? String(gl.getParameter(names.UNMASKED_RENDERER_WEBGL)) : '';
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }

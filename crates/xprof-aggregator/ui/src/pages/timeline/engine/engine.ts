@@ -138,6 +138,8 @@ export class Engine {
 
   /** Asks for what the view lacks, of the hosts that can be seen; at once, and again when it rests. */
   ask(): void {
+    // Before there is a width nobody knows how fine the answer must be.
+    if (this.width <= 1) return;
     this.#asked = performance.now();
     const hosts = new Set([...this.layout.pinned, ...this.#visible()].map((item) => item.host));
     this.data.want(hosts, this.data.extent ? this.target : undefined, this.width * this.#ratio);
