@@ -20,6 +20,7 @@ pub mod registry;
 pub mod roofline_model;
 mod run_facts;
 pub mod smart_suggestion;
+pub mod timeline;
 pub mod trace_viewer;
 
 pub use params::Params;
@@ -43,6 +44,9 @@ pub trait Tool: 'static {
     /// Whether map looks at events. A tool that needs only names and metadata gets a [`Prepared::catalog`], which is read
     /// in no time however long the trace is.
     const NEEDS_EVENTS: bool = true;
+
+    /// Whether it is a step of another tool, which aggregators ask of workers, and no answer of its own.
+    const IS_STEP: bool = false;
 
     /// What the client may ask for.
     type Options: Send;

@@ -2,6 +2,7 @@
 
 import type { Component } from 'svelte';
 import type { Api } from '../lib/api';
+import type { Load } from '../lib/load.svelte';
 import type { Router } from '../lib/router.svelte';
 
 /** What the shell gives a page. */
@@ -9,6 +10,8 @@ export interface PageProps {
   readonly run: string;
   /** Hosts chosen; none means all. */
   readonly hosts: readonly string[];
+  /** All hosts of the run, as they become known. */
+  readonly hostList: Load<{ hostname: string }[]>;
   readonly url: Router;
   readonly api: Api;
   readonly page: Page;
@@ -35,6 +38,7 @@ const modules: Page['load'] = () => import('./modules/Modules.svelte');
 
 export const PAGES: readonly Page[] = [
   page('overview', 'Start', 'Overview', ['overview_page'], '', () => import('./overview/Overview.svelte')),
+  page('timeline', 'Time', 'Timeline', ['trace_viewer@'], '', () => import('./timeline/Timeline.svelte')),
   page('steps', 'Time', 'Steps & input', ['input_pipeline_analyzer', 'input_pipeline'], 'steps', tables),
   page('pod', 'Time', 'Pod / hosts', ['pod_viewer'], '', tables),
   page('tree', 'Ops', 'Op tree', ['op_profile', 'hlo_op_profile'], 'device ops', () => import('./tree/OpTree.svelte')),

@@ -9,14 +9,14 @@
 //! Map depends on the query here, unlike in other tools: a host answers a query, and only what is shown travels.
 
 mod batches;
-mod facts;
+pub(super) mod facts;
 #[cfg(test)]
 mod model;
 mod options;
 mod plain;
 mod query;
 mod render;
-mod store;
+pub(super) mod store;
 mod thinning;
 mod window;
 
