@@ -31,7 +31,7 @@ export async function open(browser, { theme = 'light', width = 1440, height = 90
   });
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('console', (message) => {
-    if (message.type() === 'error') faults.push(message.text());
+    if (message.type() === 'error') faults.push(`${message.text()} ${message.location().url}`);
   });
   return { page, faults, asked, close: () => context.close() };
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { settled, shoot } from './browser.js';
 import { setup } from './setup.js';
 
-const t = setup({ extraRuns: 40 });
+const t = setup({ copies: 24 });
 const RUN = 'tpu_training_4_hosts';
 const MAX_BYTES = 150_000;
 
