@@ -160,7 +160,7 @@ fn a_program_is_fetched_from_a_worker_once() {
         cluster.get(&format!("/data?run=jax_cpu_mlp&host=host0&module_name={module}&tag={question}"))
     };
     assert_eq!(ask(&cluster, module, "graph_viewer&type=short_txt").status, 200);
-    cluster.workers.iter_mut().for_each(|worker| worker.kill());
+    cluster.workers.iter_mut().for_each(xprof_tests::Process::kill);
     for question in ["graph_viewer&type=long_txt", "graph_viewer&type=pbtxt", "memory_viewer"] {
         let reply = ask(&cluster, module, question);
         assert_eq!(reply.status, 200, "{question}: {}", reply.text());
@@ -190,7 +190,7 @@ fn a_dying_worker_costs_no_answer() {
     back.wait_for_port(port);
     let started = std::time::Instant::now();
     while cluster.get("/data?run=one&tag=trace_viewer@&host=tpu-host-0").status != 200 {
-        assert!(started.elapsed() < std::time::Duration::from_secs(30), "the worker that came back gets no work");
+        assert!(started.elapsed() < std::time::Duration::from_secs(90), "the worker that came back gets no work");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }

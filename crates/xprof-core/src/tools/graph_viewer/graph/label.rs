@@ -192,13 +192,13 @@ pub(super) fn tooltip(program: &Program<'_>, at: InstructionRef) -> String {
     let metadata = module.metadata(program.get(at));
     let mut lines = Vec::new();
     if !metadata.op_name.is_empty() {
-        lines.push(escape(&module.text(metadata.op_name)));
+        lines.push(escape(module.text(metadata.op_name)));
     }
     if !metadata.op_type.is_empty() {
-        lines.push(format!("op_type: {}", escape(&module.text(metadata.op_type))));
+        lines.push(format!("op_type: {}", escape(module.text(metadata.op_type))));
     }
     if !metadata.source_file.is_empty() && metadata.source_line != 0 {
-        lines.push(format!("source: {}:{}", replace(&module.text(metadata.source_file), "\""), metadata.source_line));
+        lines.push(format!("source: {}:{}", replace(module.text(metadata.source_file), "\""), metadata.source_line));
     }
     for line in module.frames.stack(i64::from(metadata.stack_frame_id)) {
         let column = if line.column == 0 { String::new() } else { format!(":{}", line.column) };
