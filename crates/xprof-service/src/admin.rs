@@ -106,8 +106,8 @@ impl Admin {
     }
 
     fn paths(&self) -> String {
-        let own: String = self.pages.iter().map(|page| format!(", {}", page.path)).collect();
-        format!("there is /live, /ready, /metrics, /config{own}\n")
+        let own: Vec<_> = self.pages.iter().map(|page| page.path).collect();
+        format!("there is {}\n", [&["/live", "/ready", "/metrics", "/config"][..], &own].concat().join(", "))
     }
 
     /// Serves until the task is dropped: probes and metrics matter most while the process drains.

@@ -171,14 +171,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.xplane.pb"), "1").unwrap();
         let listings = Listings::new(Arc::new(Storage::new(Roots::everything(), ReadMode::Map)));
-        // What was changed a moment ago is listed each time; two seconds later it counts as being at rest.
+        // What was changed a moment ago is listed each time. More than once, for a moment may be long on a busy machine.
+        let mut is_listed_again = false;
+        for n in 0..20 {
+            std::fs::write(dir.path().join(n.to_string()), "1").unwrap();
+            listings.list(dir.path()).await.unwrap();
+            is_listed_again |= listings.list(dir.path()).await.unwrap().is_fresh;
+        }
+        assert!(is_listed_again, "a new directory is not at rest");
+        // Two seconds later it counts as being at rest.
         let mut n_fresh = 0;
         while listings.list(dir.path()).await.unwrap().is_fresh {
             n_fresh += 1;
             assert!(n_fresh < 2000, "never at rest");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        assert!(n_fresh > 1, "a new directory is not at rest");
         std::fs::write(dir.path().join("b.xplane.pb"), "1").unwrap();
         let seen = listings.list(dir.path()).await.unwrap();
         assert!(seen.is_fresh && seen.directory.files.get("b").is_some());

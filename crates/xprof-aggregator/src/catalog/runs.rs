@@ -169,13 +169,16 @@ mod tests {
     #[test]
     fn remembers_only_what_was_at_rest() {
         let dir = make(&["plugins/profile/r"]);
+        let change = |at: SystemTime| {
+            for path in ["plugins/profile/r", "plugins/profile", "plugins", "."] {
+                std::fs::File::open(dir.path().join(path)).unwrap().set_modified(at).unwrap();
+            }
+        };
         let mut walker = Walker::default();
+        change(SystemTime::now() + Duration::from_mins(1));
         walker.runs(dir.path());
         assert!(walker.remembered.is_empty(), "fresh directories may still change within their time stamp");
-        let old = SystemTime::now() - Duration::from_mins(1);
-        for path in ["plugins/profile", "plugins", "."] {
-            std::fs::File::open(dir.path().join(path)).unwrap().set_modified(old).unwrap();
-        }
+        change(SystemTime::now() - Duration::from_mins(1));
         assert_eq!(walker.runs(dir.path()), ["r"]);
         assert!(walker.remembered.contains_key(&dir.path().join("plugins/profile")));
         assert_eq!(walker.runs(dir.path()), ["r"]);

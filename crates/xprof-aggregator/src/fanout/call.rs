@@ -81,10 +81,14 @@ pub async fn legacy(engine: &Engine, job: &Job, worker: &Arc<Worker>) -> Result<
         () = tokio::time::sleep_until(job.deadline.into()) => return Err(timed_out()),
     };
     // `parity:` the reference, too, does itself what a worker says it cannot do.
-    answer.or_else(|status| match judge(&status, &job.trace.file_name(), &worker.name) {
+    let status = match answer {
+        Ok(part) => return Ok(part),
+        Err(status) => status,
+    };
+    match judge(&status, &job.trace.file_name(), &worker.name) {
         Verdict::Unknown | Verdict::Final(Error::Job { .. } | Error::Core { .. }) => Ok(None),
         verdict => Err(Failure { verdict, text: told(worker, &status) }),
-    })
+    }
 }
 
 fn told(worker: &Worker, status: &Status) -> String {

@@ -101,7 +101,7 @@ impl Dispatch {
             match self.attempt(errand, &worker).await {
                 Ok(part) => return Ok(part),
                 Err(failure) => {
-                    self.blame(job, &worker, began, &failure);
+                    self.blame(job, &worker, began, leave.on_trial, &failure);
                     last = self.settle(errand, &worker, &mut budget, failure).await?;
                 }
             }
@@ -145,7 +145,7 @@ impl Dispatch {
         match self.attempt(errand, &worker).await {
             Ok(part) => Some(part),
             Err(failure) => {
-                self.blame(errand.job, &worker, began, &failure);
+                self.blame(errand.job, &worker, began, false, &failure);
                 None
             }
         }
@@ -229,7 +229,7 @@ impl Dispatch {
     }
 
     /// Tells those who keep books of a failure of an attempt that began then.
-    fn blame(&self, job: &Job, worker: &Worker, began: Instant, failure: &Failure) {
+    fn blame(&self, job: &Job, worker: &Worker, began: Instant, on_trial: bool, failure: &Failure) {
         if matches!(failure.verdict, Verdict::Final(_)) {
             return;
         }
@@ -238,7 +238,7 @@ impl Dispatch {
             self.pool.refresh_soon();
         }
         if matches!(failure.verdict, Verdict::Died) {
-            self.suspects.died(job, &worker.name, began, Instant::now());
+            self.suspects.died(job, &worker.name, began, on_trial, Instant::now());
         }
     }
 }

@@ -66,7 +66,7 @@ pub enum Runner {
     /// Here.
     Local,
     /// On workers.
-    Workers(Dispatch),
+    Workers(Box<Dispatch>),
 }
 
 /// Runs requests.

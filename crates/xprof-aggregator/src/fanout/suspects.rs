@@ -3,14 +3,16 @@
 //! Takes what became of jobs, says how the next job for the same version of a trace may be sent. It sends nothing itself.
 //!
 //! ```text
-//! deaths  how its jobs are sent
-//! 0       like any other
-//! 1       one after the other: the first death may have been chance
-//! 2       on trial: besides, only to a worker where no other trace is on trial, and not to the last one that is well
-//! 3       not at all, until the first of those deaths is forgotten
+//! deaths      how its jobs are sent
+//! none        like any other
+//! one         one after the other: it may have been chance
+//! more        on trial: besides, when no worker has died for a moment, to one where no other trace is on trial, and not to the
+//!             last one that is well
+//! on trial    not at all, until that is forgotten
 //! ```
-//! Every job that a worker had when it died is suspected, though one alone may be guilty. Most are cleared by their next
-//! answer; a trial tells the others apart, for the guilty one is then the only one of them on its worker.
+//! Every job that a worker had when it died is suspected, though one alone may be guilty, or none: whoever kills all workers
+//! makes every trace look like that. Most are cleared by their next answer. A trial tells the others apart, for it happens in
+//! peace and the guilty one is the only one of them on its worker.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +26,11 @@ use super::plan::Job;
 use crate::error::{Error, Result};
 use crate::workers::report::{SuspectReport, ago};
 
-/// After so many deaths a trace is sent to nobody.
-const MOST_DEATHS: usize = 3;
-
-/// From so many deaths on it is on trial.
+/// From so many deaths on a trace is on trial.
 const TRIAL_DEATHS: usize = 2;
+
+/// So long after the last death of any worker there is peace.
+const PEACE: Duration = Duration::from_secs(2);
 
 /// How long a death counts.
 const MEMORY: Duration = Duration::from_mins(10);
@@ -37,7 +39,8 @@ const MEMORY: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub struct Suspects {
     traces: Mutex<HashMap<TraceIdentity, Record>>,
-    n_suspects: Gauge,
+    last_death: Mutex<Option<Instant>>,
+    suspected: Gauge,
     deaths: Counter,
     refusals: Counter,
 }
@@ -54,6 +57,7 @@ struct Death {
     worker: String,
     /// What was being made of the trace.
     artifact: &'static str,
+    on_trial: bool,
     at: Instant,
 }
 
@@ -77,7 +81,8 @@ impl Suspects {
     pub fn new(metrics: &Metrics) -> Self {
         Self {
             traces: Mutex::default(),
-            n_suspects: metrics.gauge("xprof_fanout_suspects_count", "Traces whose workers died a short time ago."),
+            last_death: Mutex::default(),
+            suspected: metrics.gauge("xprof_fanout_suspects_count", "Traces whose workers died a short time ago."),
             deaths: metrics.counter("xprof_fanout_deaths_total", "Workers that died while they had a job.", &[]),
             refusals: metrics.counter(
                 "xprof_fanout_refusals_total",
@@ -98,27 +103,40 @@ impl Suspects {
                 };
                 let now = Instant::now();
                 record.forget(now);
-                if record.deaths.len() >= MOST_DEATHS {
+                if record.is_condemned() {
                     self.refusals.inc();
                     return Err(record.refusal(job, now));
                 }
                 if record.deaths.is_empty() {
                     traces.remove(&job.trace.identity);
-                    self.n_suspects.set(traces.len() as i64);
+                    self.suspected.set(traces.len() as i64);
                     return Ok(Leave::default());
                 }
-                if waited.is_some() {
-                    return Ok(Leave { on_trial: record.deaths.len() >= TRIAL_DEATHS, lane: waited });
+                let on_trial = record.deaths.len() >= TRIAL_DEATHS;
+                let unrest = if on_trial { self.unrest(now) } else { Duration::ZERO };
+                match &waited {
+                    Some(_) if unrest.is_zero() => return Ok(Leave { on_trial, lane: waited }),
+                    Some(_) => Err(unrest),
+                    None => Ok(Arc::clone(&record.lane)),
                 }
-                Arc::clone(&record.lane)
             };
-            // Whoever was before may have cleared the trace, or not.
-            waited = Some(lane.lock_owned().await);
+            match lane {
+                // Whoever was before may have cleared the trace, or not.
+                Ok(lane) => waited = Some(lane.lock_owned().await),
+                Err(unrest) => tokio::time::sleep(unrest).await,
+            }
         }
     }
 
+    /// How long until there is peace, if no other worker dies.
+    fn unrest(&self, now: Instant) -> Duration {
+        let last = *self.last_death.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map_or(Duration::ZERO, |at| (at + PEACE).saturating_duration_since(now))
+    }
+
     /// A worker died while it had the job, which it got at `began`.
-    pub fn died(&self, job: &Job, worker: &str, began: Instant, now: Instant) {
+    pub fn died(&self, job: &Job, worker: &str, began: Instant, on_trial: bool, now: Instant) {
+        *self.last_death.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         let mut traces = self.lock();
         for record in traces.values_mut() {
             record.forget(now);
@@ -129,10 +147,11 @@ impl Suspects {
         // A worker that had several jobs of the trace died once.
         if !record.deaths.iter().any(|d| d.worker == worker && d.at >= began) {
             self.deaths.inc();
-            record.deaths.push(Death { worker: worker.to_owned(), artifact: job.tool.artifact_kind, at: now });
+            let artifact = job.tool.artifact_kind;
+            record.deaths.push(Death { worker: worker.to_owned(), artifact, on_trial, at: now });
         }
         let n = record.deaths.len();
-        self.n_suspects.set(traces.len() as i64);
+        self.suspected.set(traces.len() as i64);
         drop(traces);
         if n >= TRIAL_DEATHS {
             let (file, request_id) = (job.trace.identity.path.display(), &*job.request_id);
@@ -148,7 +167,7 @@ impl Suspects {
             record.deaths.retain(|d| d.artifact != job.tool.artifact_kind);
             if record.deaths.is_empty() {
                 traces.remove(&job.trace.identity);
-                self.n_suspects.set(traces.len() as i64);
+                self.suspected.set(traces.len() as i64);
             }
         }
     }
@@ -163,7 +182,7 @@ impl Suspects {
                 Some(SuspectReport {
                     file: identity.path.display().to_string(),
                     died: deaths.iter().map(|d| d.worker.clone()).collect(),
-                    refused: deaths.len() >= MOST_DEATHS,
+                    refused: deaths.iter().any(|d| d.on_trial),
                     last_ago_s: ago(deaths.last()?.at, now),
                 })
             })
@@ -182,8 +201,13 @@ impl Record {
         self.deaths.retain(|d| !d.is_forgotten(now));
     }
 
+    fn is_condemned(&self) -> bool {
+        self.deaths.iter().any(|d| d.on_trial)
+    }
+
     fn refusal(&self, job: &Job, now: Instant) -> Error {
-        let again = self.deaths.first().map_or(MEMORY, |d| (d.at + MEMORY).saturating_duration_since(now));
+        let trial = self.deaths.iter().find(|d| d.on_trial);
+        let again = trial.map_or(MEMORY, |d| (d.at + MEMORY).saturating_duration_since(now));
         Error::Poison {
             file: job.trace.file_name(),
             workers: self.deaths.iter().map(|d| d.worker.as_str()).collect::<Vec<_>>().join(", "),
@@ -230,8 +254,10 @@ mod tests {
     }
 
     fn deaths_of(suspects: &Suspects, job: &Job, n: u64) {
+        // There is peace since.
+        let at = Instant::now().checked_sub(PEACE).unwrap();
         for i in 0..n {
-            suspects.died(job, &format!("w{i}"), Instant::now(), Instant::now());
+            suspects.died(job, &format!("w{i}"), at, i >= 2, at);
         }
     }
 
@@ -245,6 +271,20 @@ mod tests {
             assert_eq!((told(&suspects, &bad), told(&suspects, &other)), (expected, "free"));
         }
         assert_eq!(metrics.value("xprof_fanout_deaths_total"), Some(6));
+    }
+
+    #[tokio::test]
+    async fn whoever_kills_all_workers_condemns_no_trace() {
+        let suspects = Suspects::new(&Metrics::new());
+        let innocent = job("/innocent", "overview_page");
+        let now = Instant::now() + Duration::from_secs(60);
+        for i in 0..5 {
+            suspects.died(&innocent, &format!("w{i}"), now, false, now);
+        }
+        assert_eq!(told(&suspects, &innocent), "waits", "for peace");
+        assert!(!suspects.report(now)[0].refused);
+        suspects.survived(&innocent);
+        assert_eq!(told(&suspects, &innocent), "free");
     }
 
     #[test]
@@ -294,12 +334,12 @@ mod tests {
         let now = Instant::now();
         let later = now + MEMORY;
         let moment = Duration::from_millis(1);
-        suspects.died(&bad, "w", now, now + moment);
-        suspects.died(&bad, "w", now, now + 2 * moment);
+        suspects.died(&bad, "w", now, false, now + moment);
+        suspects.died(&bad, "w", now, false, now + 2 * moment);
         assert_eq!(suspects.report(now)[0].died, ["w"], "both jobs were there when it died");
-        suspects.died(&bad, "w", now + 2 * moment, now + 3 * moment);
+        suspects.died(&bad, "w", now + 2 * moment, false, now + 3 * moment);
         assert_eq!(suspects.report(now)[0].died, ["w", "w"], "it came back and died again");
-        suspects.died(&bad, "w", later, later + 3 * moment);
+        suspects.died(&bad, "w", later, false, later + 3 * moment);
         assert_eq!(suspects.report(later + 3 * moment)[0].died, ["w"], "the first ones are forgotten");
         assert!(suspects.report(later + 2 * MEMORY).is_empty());
     }

@@ -266,11 +266,8 @@ async fn follow(pool: Weak<Pool>, target: usize, name: DnsName, port: u16, looku
         stale.mark_unchanged();
         let found = lookup::ask(&options.lookup, &name).await;
         let Some(this) = pool.upgrade() else { return };
-        if found.is_ok() {
-            lookups.ok.inc()
-        } else {
-            lookups.failed.inc()
-        }
+        let outcome = if found.is_ok() { &lookups.ok } else { &lookups.failed };
+        outcome.inc();
         let knows_any = !this.known().targets[target].addresses.is_empty();
         let pause = lookup::pause(&found, knows_any, options.refresh);
         this.update(|targets| match found {

@@ -35,7 +35,7 @@ const PROBE_LOST_EVERY: Duration = Duration::from_millis(500);
 /// Whatever happens, a worker is not probed more often.
 const LEAST_PROBE_PAUSE: Duration = Duration::from_millis(50);
 
-/// A stream of health is opened anew after this time: it would hold a connection that the worker wants to end for its age.
+/// A stream of health is opened anew after this time: it holds a connection that the worker may want to end for its age.
 const WATCH_FOR: Duration = Duration::from_secs(30);
 
 /// Shares of the work are those of about the last so many seconds.
@@ -236,7 +236,7 @@ fn connect(address: SocketAddr) -> Channel {
 /// Keeps a worker's health up to date. Asking it again and again finds those that hang; a stream tells at once that one is
 /// about to stop or has lost its connection, so that no job has to find out.
 async fn probe(worker: Weak<Worker>, suspicion: Arc<Notify>) {
-    let mut watch = None;
+    let (mut watch, mut opened) = (None, None::<Instant>);
     loop {
         let Some(channel) = worker.upgrade().map(|w| w.channel()) else {
             return;
@@ -253,9 +253,9 @@ async fn probe(worker: Weak<Worker>, suspicion: Arc<Notify>) {
             Probe::Serving | Probe::Draining => PROBE_EVERY,
         };
         if found != Probe::Serving {
-            watch = None;
-        } else if watch.as_ref().is_none_or(Watch::is_old) {
-            watch = Watch::open(channel).await;
+            (watch, opened) = (None, None);
+        } else if opened.is_none_or(|at| at.elapsed() >= WATCH_FOR) {
+            (watch, opened) = (open_watch(channel).await, Some(asked));
         }
         tokio::time::sleep(LEAST_PROBE_PAUSE.saturating_sub(asked.elapsed())).await;
         tokio::select! {
@@ -285,33 +285,24 @@ async fn ask(channel: Channel) -> Probe {
 }
 
 /// A stream of a worker's health.
-struct Watch {
-    stream: Streaming<HealthCheckResponse>,
-    opened: Instant,
-}
+type Watch = Streaming<HealthCheckResponse>;
 
-impl Watch {
-    /// None if the worker has no such stream, or does not answer now.
-    async fn open(channel: Channel) -> Option<Self> {
-        let mut client = HealthClient::new(channel);
-        let open = async {
-            let mut stream = client.watch(HealthCheckRequest::default()).await.ok()?.into_inner();
-            // The first message says what is known already.
-            stream.message().await.ok()??;
-            Some(Self { stream, opened: Instant::now() })
-        };
-        tokio::time::timeout(PROBE_TIMEOUT, open).await.ok()?
-    }
-
-    fn is_old(&self) -> bool {
-        self.opened.elapsed() >= WATCH_FOR
-    }
+/// None if the worker has no such stream, or does not answer now.
+async fn open_watch(channel: Channel) -> Option<Watch> {
+    let mut client = HealthClient::new(channel);
+    let open = async {
+        let mut watch = client.watch(HealthCheckRequest::default()).await.ok()?.into_inner();
+        // The first message says what is known already.
+        watch.message().await.ok()??;
+        Some(watch)
+    };
+    tokio::time::timeout(PROBE_TIMEOUT, open).await.ok()?
 }
 
 /// Ends when the health changes: true, or when the connection is lost: false.
 async fn news(watch: Option<&mut Watch>) -> bool {
     match watch {
-        Some(watch) => matches!(watch.stream.message().await, Ok(Some(_))),
+        Some(watch) => matches!(watch.message().await, Ok(Some(_))),
         None => std::future::pending().await,
     }
 }

@@ -11,6 +11,9 @@ use crate::fake_worker::{Does, Running};
 use crate::support::{DAMAGED, EMPTY, Server};
 use crate::workers::{ALL, ONE, aggregator};
 
+/// How long an outage lasts before it is told at once.
+const SHORT: &str = "--worker_wait=400ms";
+
 /// Four workers that die of the trace of host b, so many times in all.
 async fn mortals(n_deaths: usize) -> (Vec<Running>, Server) {
     let deaths = Arc::new(Semaphore::new(n_deaths));
@@ -73,7 +76,7 @@ async fn two_deaths_make_nobody_guilty() {
 async fn an_outage_is_told_at_once_and_ends_with_the_first_worker() {
     let worker = Running::start(Does::Answer).await;
     let address = worker.address.to_string();
-    let server = aggregator(&[&address], &[]).serving(1).await;
+    let server = aggregator(&[&address], &[SHORT]).serving(1).await;
     assert_eq!(server.get(ONE).await.status, 200);
     drop(worker);
     let ask = || server.get("/data?run=r&tag=overview_page&host=b&use_saved_result=false");
@@ -86,7 +89,7 @@ async fn an_outage_is_told_at_once_and_ends_with_the_first_worker() {
             }
         }
     };
-    let text = tokio::time::timeout(std::time::Duration::from_secs(20), down).await.unwrap();
+    let text = tokio::time::timeout(std::time::Duration::from_secs(60), down).await.unwrap();
     assert!(text.starts_with("no worker could be asked for b.xplane.pb") && text.contains(&address), "{text}");
     // Known to be down, workers are not asked for each request.
     let attempts = server.metrics.value("xprof_fanout_attempts_total");
@@ -118,20 +121,20 @@ async fn slow_jobs_get_a_second_chance_if_asked_for() {
 async fn a_full_worker_is_passed_over_and_asked_again_later() {
     let (full, other) = (Running::start(Does::Fail(Code::ResourceExhausted)).await, Running::start(Does::Answer).await);
     let addresses = [full.address.to_string(), other.address.to_string()];
-    let server = aggregator(&[&addresses[0], &addresses[1]], &[]).serving(2).await;
+    let server = aggregator(&[&addresses[0], &addresses[1]], &[SHORT]).serving(2).await;
     assert_eq!(server.get(ALL).await.status, 200);
     assert_eq!((full.jobs(), other.jobs()), (2, 4), "it is full, not unwell");
     *other.fake.does.lock().unwrap() = Does::Fail(Code::ResourceExhausted);
     let answer = server.get(&format!("{ONE}&use_saved_result=false")).await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.text());
-    assert!(full.jobs() + other.jobs() > 8, "both were asked more than once");
+    assert!(full.jobs() > 2 && other.jobs() > 4, "both were asked");
 }
 
 #[tokio::test]
 async fn operators_see_the_fleet() {
     let worker = Running::start(Does::Fail(Code::ResourceExhausted)).await;
     let address = worker.address.to_string();
-    let server = aggregator(&[&address, "127.0.0.1:1"], &["--lb_policy=least_loaded"]).serving(1).await;
+    let server = aggregator(&[&address, "127.0.0.1:1"], &["--lb_policy=least_loaded", SHORT]).serving(1).await;
     server.get(ONE).await;
     let told = fleet(&server).await;
     assert_eq!((&told["policy"], told["targets"].as_array().unwrap().len()), (&"least_loaded".into(), 2));

@@ -127,5 +127,5 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok(), "waited in vain for: {what}");
+    assert!(tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok(), "waited in vain for: {what}");
 }

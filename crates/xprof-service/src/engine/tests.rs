@@ -42,13 +42,13 @@ impl Rig {
     }
 
     async fn until(&self, mut done: impl FnMut() -> bool) {
-        for _ in 0..5000 {
+        for _ in 0..60_000 {
             if done() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!("still {:?} after five seconds\n{}", self.engine.status(), self.metrics.render());
+        panic!("still {:?} after a minute\n{}", self.engine.status(), self.metrics.render());
     }
 }
 
@@ -202,6 +202,6 @@ async fn gives_everything_back_whatever_is_dropped() {
     assert!(rig.engine.status().bytes_held <= 4 << 20);
     // A job that needs the whole budget gets it: nothing was lost.
     let path = rig.write("giant.xplane.pb", &[b"\x22\xc0\x8d\xb7\x01".as_slice(), &vec![b'y'; 3_000_000]].concat());
-    let giant = tokio::time::timeout(Duration::from_secs(10), rig.engine.map(job(&path, "op_profile"))).await;
+    let giant = tokio::time::timeout(Duration::from_secs(60), rig.engine.map(job(&path, "op_profile"))).await;
     assert!(giant.unwrap().is_ok());
 }

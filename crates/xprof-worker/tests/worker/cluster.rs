@@ -99,13 +99,13 @@ impl Cluster {
     }
 
     pub async fn until(&self, gauge: &str, value: i64) {
-        for _ in 0..5000 {
+        for _ in 0..60_000 {
             if self.app.metrics.value(gauge) == Some(value) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!("{gauge} is not {value} after five seconds:\n{}", self.app.metrics.render());
+        panic!("{gauge} is not {value} after a minute:\n{}", self.app.metrics.render());
     }
 }
 
