@@ -42,7 +42,7 @@ fn files(web: &Path) -> std::io::Result<Vec<PathBuf>> {
         for entry in std::fs::read_dir(directory)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let is_packed = name.ends_with(".gz") || name.ends_with(".br");
+            let is_packed = path.extension().is_some_and(|e| e == "gz" || e == "br");
             if path.is_dir() && !name.starts_with('.') {
                 open.push(path);
             } else if path.is_file() && !is_packed {

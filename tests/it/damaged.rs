@@ -56,18 +56,19 @@ fn check(n_workers: usize) {
         }
         let mixed = cluster.get(&format!("/data?run=mixed_{name}&tag=op_profile&host=ALL_HOSTS"));
         assert_eq!(mixed.status, 200, "{name}: {}", mixed.text());
-        if !is_valid {
-            assert_eq!(mixed.header("x-xprof-failed-hosts"), "tpu-host-9", "{name}: {:?}", mixed.headers);
-            let mut covered: Vec<_> = mixed.header("x-xprof-hosts").split(',').collect();
-            covered.sort_unstable();
-            assert_eq!(covered, ["tpu-host-0", "tpu-host-1"], "{name}: the hosts that did answer");
-            let reason = mixed.header("x-xprof-reason");
-            assert!(reason.contains("tpu-host-9.xplane.pb") && reason.contains("at byte"), "{name}: {reason}");
-            let good = cluster.get("/data?run=good&tag=op_profile&host=ALL_HOSTS");
-            assert!(mixed.body == good.body, "{name}: the good hosts' answer differs");
-            let log = cluster.aggregator.log();
-            assert!(log.contains("tpu-host-9"), "the log does not name the bad host: {log}");
-        }
+        assert_eq!(mixed.header("x-xprof-failed-hosts"), "tpu-host-9", "{name}: {:?}", mixed.headers);
+        let mut covered: Vec<_> = mixed.header("x-xprof-hosts").split(',').collect();
+        covered.sort_unstable();
+        assert_eq!(covered, ["tpu-host-0", "tpu-host-1"], "{name}: the hosts that did answer");
+        let cause = if is_valid { "is empty" } else { "at byte" };
+        let reason = mixed.header("x-xprof-reason");
+        assert!(reason.contains("tpu-host-9.xplane.pb") && reason.contains(cause), "{name}: {reason}");
+        let good = cluster.get("/data?run=good&tag=op_profile&host=ALL_HOSTS");
+        assert!(mixed.body == good.body, "{name}: the good hosts' answer differs");
+        let log = cluster.aggregator.log();
+        assert!(log.contains("tpu-host-9"), "the log does not name the bad host: {log}");
+        let strict = cluster.get(&format!("/data?run=mixed_{name}&tag=op_profile&host=ALL_HOSTS&strict=true"));
+        assert!(matches!(strict.status, 404 | 422), "{name}: {}", strict.status);
     }
     assert_eq!(cluster.get("/data?run=good&tag=overview_page&host=ALL_HOSTS").status, 200);
 }

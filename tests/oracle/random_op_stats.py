@@ -13,22 +13,17 @@ The input is made by `random_inputs.py`.
 """
 import argparse
 import concurrent.futures
-import gzip
 import importlib
 import importlib.metadata
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 
+from original import VERSION, Original, get
 from random_inputs import write_input
 
-VERSION = "2.24.2"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 METHOD = "/xprof.pywrap.XprofAnalysisWorkerService/GetProfileData"
 TOOLS = [
@@ -81,43 +76,9 @@ def start_worker(messages, address, made, back):
     return server, forward
 
 
-def get(url):
-    try:
-        with urllib.request.urlopen(url, timeout=120) as response:
-            body = response.read()
-            return gzip.decompress(body) if response.headers["Content-Encoding"] == "gzip" else body
-    except (urllib.error.URLError, ConnectionError, OSError):
-        return None
-
-
-class Original:
-    """The original's server, started again if an input kills it."""
-
-    def __init__(self, logdir, port):
-        self.logdir, self.url, self.port = logdir, f"http://localhost:{port}/data/plugin/profile/", port
-        self.process = None
-
-    def start(self):
-        if self.process is not None and self.process.poll() is None:
-            return
-        command = [str(pathlib.Path(sys.executable).with_name("xprof")), "server", f"--logdir={self.logdir}", f"--port={self.port}"]
-        command += [f"--grpc_port={self.port + 1}", f"--worker_service_address=localhost:{self.port + 2}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(300):
-            if get(self.url + "runs") is not None:
-                return
-            time.sleep(0.2)
-        sys.exit("the original does not start")
-
-    def stop(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-
-def record(messages, original, forward, seed, out):
+def record(messages, original, logdir, forward, seed, out):
     """Asks for every tool; gives the names of those that were not answered."""
-    run = pathlib.Path(original.logdir, "plugins/profile", str(seed))
+    run = pathlib.Path(logdir, "plugins/profile", str(seed))
     run.mkdir(parents=True)
     (run / "cache_version.txt").write_text(VERSION)
     for trace in out.glob("*.xplane.pb"):
@@ -162,12 +123,12 @@ def main():
     n_missing = 0
     with tempfile.TemporaryDirectory() as compiled, tempfile.TemporaryDirectory() as logdir:
         messages = load_messages(compiled)
-        original = Original(logdir, args.port)
+        original = Original(logdir, args.port, f"--worker_service_address=localhost:{args.port + 2}")
         _server, forward = start_worker(messages, f"localhost:{args.port + 2}", args.out, f"localhost:{args.port + 1}")
         try:
             for seed in range(first, last + 1):
                 kind, n_hosts, n_steps = write_input(messages, seed, args.out / str(seed))
-                missing = record(messages, original, forward, seed, args.out / str(seed))
+                missing = record(messages, original, logdir, forward, seed, args.out / str(seed))
                 n_missing += len(missing)
                 print(f"seed {seed}: {kind}, {n_hosts} hosts, {n_steps} steps", f"NOT ANSWERED {missing}" if missing else "", flush=True)
         finally:

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-VERSION = "2.24.2"
+from original import VERSION
+
 # A trace may abort the original, so each is converted in a process of its own.
 CONVERT = """
 import sys

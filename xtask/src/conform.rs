@@ -7,28 +7,17 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use xprof_core::tools::registry;
 
 use crate::process::{Service, free_port};
 
-/// The tools that answer so far; rows of others are left out.
-const TOOLS: &[&str] = &[
-    "framework_op_stats",
-    "graph_viewer",
-    "hlo_stats",
-    "input_pipeline_analyzer",
-    "kernel_stats",
-    "memory_viewer",
-    "op_profile",
-    "overview_page",
-    "pod_viewer",
-    "roofline_model",
-    "smart_suggestion",
-    "trace_viewer",
-    "trace_viewer@",
-];
+/// The tools that answer; rows of others are left out.
+fn tools() -> impl Iterator<Item = &'static str> {
+    registry::TOOLS.iter().filter(|tool| !tool.is_step).map(|tool| tool.name)
+}
 
 /// Options of `cargo xtask conform`.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Args {
     /// Which deck [default: golden and golden_synth]
     #[arg(long, value_parser = ["golden", "golden_synth", "golden_large"])]
@@ -48,21 +37,21 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let shared = crate::root().join("../shared");
-    if !shared.join("conformance/conform.py").exists() {
-        bail!("the recorded answers are not here: {} is missing", shared.join("conformance").display());
+    if !is_here() {
+        bail!("the recorded answers are not here: {} is missing", shared().join("conformance").display());
     }
-    let programs = crate::dev::build(false)?;
+    let programs = crate::programs::build(false)?;
     let decks = if args.deck.is_empty() { vec!["golden".into(), "golden_synth".into()] } else { args.deck.clone() };
     let fleets = if args.workers.is_empty() { vec![0, 4] } else { args.workers.clone() };
     let mut failed = 0;
     for deck in &decks {
-        let logdir = logdir(&shared, deck)?;
+        let logdir = crate::target_dir().join("conform").join(deck);
+        copy_deck(deck, &logdir)?;
         for &n_workers in &fleets {
             let port = free_port()?;
             let _fleet = start(&programs, &logdir, port, n_workers)?;
-            let rows = check(args, &shared, deck, port)?;
-            failed += report(args, deck, n_workers, &rows);
+            let place = if n_workers == 0 { "in process".to_owned() } else { format!("{n_workers} workers") };
+            failed += against(args, deck, &format!("http://127.0.0.1:{port}"), &place)?;
         }
     }
     if failed > 0 {
@@ -71,19 +60,33 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What lies beside the project.
+fn shared() -> PathBuf {
+    crate::root().join("../shared")
+}
+
+/// Whether there are recorded answers.
+pub fn is_here() -> bool {
+    shared().join("conformance/conform.py").exists()
+}
+
+/// Compares a running server with a deck; gives the number of answers that differ.
+pub fn against(args: &Args, deck: &str, server: &str, place: &str) -> Result<usize> {
+    let rows = check(args, &shared(), deck, server)?;
+    Ok(report(args, deck, place, &rows))
+}
+
 /// A copy of the log directory of a deck: servers may write caches beside traces.
-fn logdir(shared: &Path, deck: &str) -> Result<PathBuf> {
-    let copy = crate::target_dir().join("conform").join(deck);
+pub fn copy_deck(deck: &str, copy: &Path) -> Result<()> {
     let source = match deck {
-        "golden" => shared.join("corpus/logdir"),
-        "golden_synth" => shared.join("corpus/logdir_synth"),
-        _ => return large(shared, &copy),
+        "golden" => shared().join("corpus/logdir"),
+        "golden_synth" => shared().join("corpus/logdir_synth"),
+        _ => return large(&shared(), copy),
     };
     if copy.exists() {
-        std::fs::remove_dir_all(&copy)?;
+        std::fs::remove_dir_all(copy)?;
     }
-    copy_tree(&source, &copy)?;
-    Ok(copy)
+    copy_tree(&source, copy)
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
@@ -101,7 +104,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The trace of the large deck is made, not stored.
-fn large(shared: &Path, logdir: &Path) -> Result<PathBuf> {
+fn large(shared: &Path, logdir: &Path) -> Result<()> {
     let trace = logdir.join("plugins/profile/tpu_tiled/host0.xplane.pb");
     if !trace.exists() {
         std::fs::create_dir_all(trace.parent().unwrap_or(logdir))?;
@@ -115,11 +118,11 @@ fn large(shared: &Path, logdir: &Path) -> Result<PathBuf> {
             bail!("cannot make the large trace; it needs `pip install protobuf grpcio-tools` for python3");
         }
     }
-    Ok(logdir.to_path_buf())
+    Ok(())
 }
 
 /// Starts an aggregator and its workers over a log directory.
-pub fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Result<Vec<Service>> {
+fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Result<Vec<Service>> {
     let mut fleet = Vec::new();
     let mut addresses = Vec::new();
     for i in 0..n_workers {
@@ -143,14 +146,18 @@ pub fn start(programs: &Path, logdir: &Path, port: u16, n_workers: usize) -> Res
     Ok(fleet)
 }
 
-fn check(args: &Args, shared: &Path, deck: &str, port: u16) -> Result<Vec<Value>> {
+fn check(args: &Args, shared: &Path, deck: &str, server: &str) -> Result<Vec<Value>> {
     let out = crate::target_dir().join("conform/rows.json");
-    let only = args.only.clone().unwrap_or_else(|| format!("server,errors,csv,{}", TOOLS.join(",")));
+    std::fs::create_dir_all(crate::target_dir().join("conform"))?;
+    let only = args
+        .only
+        .clone()
+        .unwrap_or_else(|| ["server", "errors", "csv"].into_iter().chain(tools()).collect::<Vec<_>>().join(","));
     let mut command = Command::new("python3");
     command
         .arg(shared.join("conformance/conform.py"))
         .arg("check")
-        .args(["--server", &format!("http://127.0.0.1:{port}")])
+        .args(["--server", server])
         .arg("--golden")
         .arg(shared.join("conformance").join(deck))
         .args(["--only", &only])
@@ -169,7 +176,7 @@ fn check(args: &Args, shared: &Path, deck: &str, port: u16) -> Result<Vec<Value>
 }
 
 /// Prints a table and returns how many rows differ.
-fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
+fn report(args: &Args, deck: &str, place: &str, rows: &[Value]) -> usize {
     let mut table: std::collections::BTreeMap<String, [usize; 4]> = std::collections::BTreeMap::new();
     let known = std::fs::read_to_string(crate::root().join("tests/conformance_open.txt")).unwrap_or_default();
     let open: Vec<&str> = known.lines().collect();
@@ -180,8 +187,7 @@ fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
         if tool == "graph_viewer:json" {
             continue;
         }
-        if tool == "csv"
-            && !TOOLS.iter().any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}")))
+        if tool == "csv" && !tools().any(|t| path.contains(&format!("tag={t}&")) || path.ends_with(&format!("tag={t}")))
         {
             continue;
         }
@@ -196,7 +202,7 @@ fn report(args: &Args, deck: &str, n_workers: usize, rows: &[Value]) -> usize {
             }
         }
     }
-    println!("\n{deck}, {}", if n_workers == 0 { "in process".to_owned() } else { format!("{n_workers} workers") });
+    println!("\n{deck}, {place}");
     println!("{:24}{:>7}{:>7}{:>7}{:>7}", "", "same", "ties", "order", "wrong");
     for (tool, [same, ties, order, wrong]) in &table {
         println!("{tool:24}{same:>7}{ties:>7}{order:>7}{wrong:>7}");

@@ -1,20 +1,24 @@
-//! The dev cluster: builds the two programs, starts workers and an aggregator, and stops them all on Ctrl-C.
+//! The dev cluster: starts workers and an aggregator, as processes or from the images, and stops them all on Ctrl-C.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use xshell::{Shell, cmd};
 
+use crate::docker;
+use crate::docker::network::{Network, Start};
+use crate::load::http;
 use crate::process::{Service, free_port, require_free};
 
 /// Options of `cargo xtask dev`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask dev\n  cargo xtask dev cluster --workers 2 --logdir ~/logs --port 8791"
+    after_help = "Examples:\n  cargo xtask dev\n  cargo xtask dev cluster --workers 2 --logdir ~/logs --port 8791\n  \
+                  cargo xtask dev cluster --containers"
 )]
 pub struct Args {
     /// What to start; `cluster` is all there is
@@ -30,8 +34,11 @@ pub struct Args {
     #[arg(long, default_value_t = 8791)]
     port: u16,
     /// Build without optimisation: faster to build, much slower to answer
-    #[arg(long)]
+    #[arg(long, conflicts_with = "containers")]
     debug: bool,
+    /// Build the images and start containers, read-only and behind one DNS name as in Kubernetes; needs a Docker engine
+    #[arg(long)]
+    containers: bool,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -40,12 +47,45 @@ pub fn run(args: &Args) -> Result<()> {
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
     let logdir = match &args.logdir {
-        Some(dir) if dir.is_dir() => dir.clone(),
+        Some(dir) if dir.is_dir() => std::path::absolute(dir)?,
         Some(dir) => bail!("the log directory {} does not exist or is not a directory", dir.display()),
         None => crate::demo::demo_logdir()?,
     };
     crate::ui::build_if_possible()?;
-    let programs = build(args.debug)?;
+    if !args.containers {
+        return watch(&mut processes(args, &logdir)?, args, &stop);
+    }
+    docker::require_engine()?;
+    crate::image::build("latest", true)?;
+    // Removed after the services, with whatever they left.
+    let network = Network::create("xprof-dev")?;
+    watch(&mut containers(args, &logdir, &network)?, args, &stop)
+}
+
+/// Says that the cluster is up, and waits for Ctrl-C or for the first service that ends.
+fn watch(services: &mut [Service], args: &Args, stop: &AtomicBool) -> Result<()> {
+    println!(
+        "\n{} workers and an aggregator are up: http://localhost:{}/ (Ctrl-C stops them)\n",
+        args.workers, args.port
+    );
+    while !stop.load(Ordering::Relaxed) {
+        for service in &mut *services {
+            // On Ctrl-C the children, which the terminal tells too, may end before we look at the flag.
+            if let Some(status) = service.ended()?
+                && !stop.load(Ordering::Relaxed)
+                && !status.success()
+            {
+                bail!("{} ended with {status}; the others are being stopped", service.name);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!("stopping");
+    Ok(())
+}
+
+fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
+    let programs = crate::programs::build(args.debug)?;
     let mut services = Vec::new();
     let mut addresses = Vec::new();
     for i in 0..args.workers {
@@ -65,32 +105,37 @@ pub fn run(args: &Args) -> Result<()> {
     let mut aggregator = Service::start("aggregator", command, false)?;
     aggregator.wait_for_port(args.port)?;
     services.push(aggregator);
-    println!(
-        "\n{} workers and an aggregator are up: http://localhost:{}/ (Ctrl-C stops them)\n",
-        args.workers, args.port
-    );
-
-    while !stop.load(Ordering::Relaxed) {
-        for service in &mut services {
-            // On Ctrl-C the children, which the terminal tells too, may end before we look at the flag.
-            if let Some(status) = service.ended()?
-                && !stop.load(Ordering::Relaxed)
-                && !status.success()
-            {
-                bail!("{} ended with {status}; the others are being stopped", service.name);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    println!("stopping");
-    Ok(())
+    Ok(services)
 }
 
-/// Builds both programs and returns the directory that holds them.
-pub fn build(debug: bool) -> Result<PathBuf> {
-    let shell = Shell::new()?;
-    shell.change_dir(crate::root());
-    let profile = if debug { "dev" } else { "release" };
-    cmd!(shell, "cargo build --profile {profile} -p xprof-worker -p xprof-aggregator").run()?;
-    Ok(crate::target_dir().join(if debug { "debug" } else { "release" }))
+/// The workers are one name to the aggregator; the log directory has the same path inside as outside.
+fn containers(args: &Args, logdir: &Path, network: &Network) -> Result<Vec<Service>> {
+    let volume = format!("--volume={0}:{0}:ro", logdir.display());
+    let publish = format!("--publish={}:10000", args.port);
+    let start = |name: &str, alias, image, options: &[String], arguments: &[String]| {
+        let mut command = Command::new("docker");
+        command.args(["run", "--rm"]).args(network.arguments(&Start { name, alias, image, options, arguments }));
+        Service::start(name, command, false)
+    };
+    let mut services = Vec::new();
+    for i in 0..args.workers {
+        let arguments = ["--grpc_port=8891".to_owned(), "--port=9999".to_owned()];
+        let name = format!("worker-{i}");
+        services.push(start(&name, Some("workers"), "xprof-worker", std::slice::from_ref(&volume), &arguments)?);
+    }
+    let mut arguments = vec![format!("--logdir={}", logdir.display()), "--port=10000".to_owned()];
+    if args.workers > 0 {
+        arguments.push("--worker_service_address=dns:///workers:8891".to_owned());
+    }
+    let mut aggregator = start("aggregator", None, "xprof-aggregator", &[volume, publish], &arguments)?;
+    // The engine opens the port before the program in the container does.
+    let (address, request) = (SocketAddr::from(([127, 0, 0, 1], args.port)), http::request("/version", ""));
+    while !http::get(address, &request).is_ok_and(|(status, _)| status == 200) {
+        if let Some(status) = aggregator.ended()? {
+            bail!("the aggregator ended at start with {status}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    services.push(aggregator);
+    Ok(services)
 }

@@ -3,14 +3,18 @@
 //! Each command is one module. They need Rust and nothing else, except where their help says so.
 
 mod bench;
+mod cluster_test;
 mod conform;
 mod demo;
 mod dev;
+mod docker;
 mod fuzz;
 mod image;
 mod lint;
 mod load;
 mod process;
+mod programs;
+mod sbom;
 mod test;
 mod tidy;
 mod ui;
@@ -40,6 +44,8 @@ enum Command {
     Bench(bench::Args),
     /// Replay recorded answers of XProf against our servers, in process and with 4 workers
     Conform(conform::Args),
+    /// Break a cluster of containers in every way while it is asked, and count what its users notice
+    ClusterTest(cluster_test::Args),
     /// Ask a server over many connections; print requests per second, latencies and errors
     Load(load::Args),
     /// Build the two container images (needs a Docker engine)
@@ -72,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Conform(args) => conform::run(&args),
+        Command::ClusterTest(args) => cluster_test::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Ui => ui::build(),

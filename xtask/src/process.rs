@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A child process; dropping it asks it to stop, waits a little, then kills it.
 pub struct Service {
@@ -43,6 +43,14 @@ impl Service {
         Ok(self.child.try_wait()?)
     }
 
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        // By the system's program, so that this crate needs no unsafe code.
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status()?;
+        ensure!(status.success(), "{} cannot be sent {name}", self.name);
+        Ok(())
+    }
+
     /// Waits until the port answers, or the process has ended, or a minute has passed.
     pub fn wait_for_port(&mut self, port: u16) -> Result<()> {
         let started = Instant::now();
@@ -64,8 +72,7 @@ impl Drop for Service {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        // SIGTERM through the system's kill, so that this crate needs no unsafe code.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.signal("TERM");
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(5) {
             if matches!(self.child.try_wait(), Ok(Some(_))) {

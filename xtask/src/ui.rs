@@ -37,7 +37,9 @@ pub fn build_if_possible() -> Result<()> {
     if has_node() {
         return build();
     }
-    eprintln!("SKIPPED: the web page is not built, because Node is not there; the program serves answers and a list of runs");
+    eprintln!(
+        "SKIPPED: the web page is not built, because Node is not there; the program serves answers and a list of runs"
+    );
     Ok(())
 }
 
@@ -45,14 +47,17 @@ pub fn build_if_possible() -> Result<()> {
 pub fn test(args: &TestArgs) -> Result<()> {
     let chromium = chromium();
     if !has_node() || !chromium.is_file() {
-        eprintln!("SKIPPED: the web page is tried with Node and Chromium ({}), and one of them is not there", chromium.display());
+        eprintln!(
+            "SKIPPED: the web page is tried with Node and Chromium ({}), and one of them is not there",
+            chromium.display()
+        );
         return Ok(());
     }
     build()?;
     let shell = shell()?;
     cmd!(shell, "npm run --silent check").run()?;
     cmd!(shell, "npm run --silent test").run()?;
-    let programs = crate::dev::build(true)?;
+    let programs = crate::programs::build(true)?;
     let demo = crate::demo::demo_logdir()?;
     let mut files: Vec<PathBuf> = Vec::new();
     for file in shell.read_dir("e2e")? {

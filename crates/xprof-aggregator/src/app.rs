@@ -16,10 +16,11 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::Result;
 use crate::fanout::dispatch::Dispatch;
+use crate::fanout::hedge::Hedge;
 use crate::fanout::single_flight::SingleFlight;
 use crate::fanout::{Fanout, Runner};
 use crate::http::{Stack, stack};
-use crate::workers::resolve::{Lookup, system_lookup};
+use crate::workers::lookup::{Lookup, system_lookup};
 use crate::workers::{Pool, PoolOptions};
 
 /// Map jobs under way for each worker, if nobody sets it: one is worked on while others travel.
@@ -71,9 +72,14 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
     let n_cpus = limits.jobs;
     let engine = Engine::new(limits, pool, storage, &metrics);
 
-    let (runner, automatic) = if config.workers.is_empty() {
+    let automatic = match config.workers.len() {
         // The engine admits by itself; a few jobs in its queue keep it busy between two of them.
-        (Runner::Local, n_cpus * 2)
+        0 => n_cpus * 2,
+        n => (n * JOBS_PER_WORKER).max(LEAST_REMOTE_JOBS),
+    };
+    let max_jobs = if config.max_jobs == 0 { automatic } else { config.max_jobs };
+    let runner = if config.workers.is_empty() {
+        Runner::Local
     } else {
         let options = PoolOptions {
             targets: config.workers.clone(),
@@ -81,11 +87,10 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
             refresh: config.dns_refresh,
             lookup: lookup.unwrap_or_else(system_lookup),
         };
+        let hedge = Hedge::new(config.hedge_after, max_jobs, &metrics);
         let workers = Pool::start(options, &metrics);
-        let automatic = (config.workers.len() * JOBS_PER_WORKER).max(LEAST_REMOTE_JOBS);
-        (Runner::Workers(Dispatch::new(workers, config.worker_wait, &metrics)), automatic)
+        Runner::Workers(Dispatch::new(workers, config.worker_wait, hedge, &metrics))
     };
-    let max_jobs = if config.max_jobs == 0 { automatic } else { config.max_jobs };
     let state = Arc::new(State {
         catalog: Catalog::new(config.logdir.clone(), &engine),
         fanout: Fanout::new(engine, runner, max_jobs, &metrics),

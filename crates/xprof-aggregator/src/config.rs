@@ -62,7 +62,8 @@ const UPSTREAM_KEYS: &[Key] = &[
         name: "worker_service_address",
         short: &["w", "wsa"],
         value: "TARGETS",
-        help: "Workers that do the analysis: HOST:PORT or dns:///NAME:PORT, several with commas. \
+        help: "Workers that do the analysis: HOST:PORT, dns:///NAME:PORT for every address of a name, or \
+               dns://DNS_SERVER/NAME:PORT; several with commas. \
                Without any, this process does it.",
         ..Key::BLANK
     },
@@ -149,17 +150,19 @@ const WORKER_KEYS: &[Key] = &[
     Key {
         name: "lb_policy",
         env: &["GRPC_LB_POLICY"],
-        kind: Kind::Choice(&["round_robin", "affinity"]),
+        kind: Kind::Choice(&["round_robin", "affinity", "least_loaded"]),
         default: "round_robin",
-        help: "round_robin spreads jobs evenly; affinity sends a trace to the worker that probably still holds it.",
+        help: "round_robin spreads jobs evenly; affinity sends a trace to the worker that probably still holds it, unless \
+               that one is busier than the others; least_loaded sends it to the one with the fewest jobs.",
         ..Key::BLANK
     },
     Key {
         name: "dns_refresh",
         kind: Kind::Duration,
-        default: "5s",
+        default: "2s",
         value: "TIME",
-        help: "How often the names of workers are resolved again; a failed call does so at once.",
+        help: "How often the names of workers are resolved again, or more often if their addresses are valid for less; \
+               a failed call does so at once.",
         ..Key::BLANK
     },
     Key {
@@ -172,9 +175,19 @@ const WORKER_KEYS: &[Key] = &[
     Key {
         name: "worker_wait",
         kind: Kind::Duration,
-        default: "5s",
+        default: "3s",
         value: "TIME",
-        help: "How long a job waits for a worker to appear before the request is answered with 503.",
+        help: "How long a job waits for a worker to appear, or to have room, before the request is answered with 503. \
+               When no worker has been well for that long, requests are answered so at once.",
+        ..Key::BLANK
+    },
+    Key {
+        name: "hedge_after",
+        kind: Kind::Duration,
+        default: "0",
+        value: "TIME",
+        help: "A job without an answer after this time is sent to a second worker too, and the first answer counts; \
+               one job of ten at most. 0 never does.",
         ..Key::BLANK
     },
 ];
@@ -201,6 +214,8 @@ pub struct RawConfig {
     dns_refresh_ms: u64,
     #[serde(rename = "worker_wait")]
     worker_wait_ms: u64,
+    #[serde(rename = "hedge_after")]
+    hedge_after_ms: u64,
     #[serde(flatten)]
     common: CommonConfig,
 }
@@ -234,6 +249,8 @@ pub struct Config {
     pub dns_refresh: Duration,
     /// How long a job waits for a worker.
     pub worker_wait: Duration,
+    /// When a job is sent to a second worker, zero for never.
+    pub hedge_after: Duration,
     /// What both programs have.
     pub common: CommonConfig,
 }
@@ -287,6 +304,7 @@ impl RawConfig {
             policy,
             dns_refresh: Duration::from_millis(self.dns_refresh_ms.max(100)),
             worker_wait: Duration::from_millis(self.worker_wait_ms),
+            hedge_after: Duration::from_millis(self.hedge_after_ms),
             common: self.common,
         })
     }
@@ -372,7 +390,7 @@ mod tests {
             (&["--worker_service_address=w"], "\"w\" is not a worker address: the port is missing"),
             (&["--ui_dir=/etc"], "--ui_dir=/etc is not a front end: it has no index.html."),
             (&["--frame_ancestors=a; script-src *"], "must be a list of sources"),
-            (&["--lb_policy=random"], "one of round_robin, affinity"),
+            (&["--lb_policy=random"], "one of round_robin, affinity, least_loaded"),
             (&["--request_timeout=soon"], "--request_timeout=soon is not valid"),
             (&["--bogus"], "--bogus"),
         ] {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use xprof_core::Retry;
 
@@ -51,14 +52,24 @@ pub enum Error {
         fault: Fault,
     },
     /// No worker could take the job.
-    #[error("no worker could answer for {file} after {attempts} attempts, the last one said: {last}")]
+    #[error("{}", no_worker_text(file, *attempts, last))]
     NoWorker {
         /// The trace of the job.
         file: String,
         /// How many workers were asked.
         attempts: u32,
-        /// The last failure.
+        /// The last failure, or why none was asked.
         last: String,
+    },
+    /// The trace brought down one worker after the other.
+    #[error("{file} is not sent to any worker: {workers} died while they had it; it will be tried again in {}", minutes(*again))]
+    Poison {
+        /// The trace.
+        file: String,
+        /// The workers that died.
+        workers: String,
+        /// When it may be sent again.
+        again: Duration,
     },
     /// The trace changed while it was being read.
     #[error("{0} changed while it was being read")]
@@ -78,6 +89,14 @@ pub enum Error {
         failed: Arc<[FailedHost]>,
         /// Whether they would fail again.
         lasts: bool,
+    },
+    /// All of the hosts failed.
+    #[error("{}", none_text(failed))]
+    EveryHost {
+        /// Each host.
+        failed: Arc<[FailedHost]>,
+        /// The first failure, which decides what kind of failure this is.
+        first: Arc<Error>,
     },
     /// A bug.
     #[error("internal error: {0}")]
@@ -103,14 +122,34 @@ impl fmt::Display for FailedHost {
     }
 }
 
+fn no_worker_text(file: &str, attempts: u32, last: &str) -> String {
+    match attempts {
+        0 => format!("no worker could be asked for {file}: {last}"),
+        n => format!("no worker could answer for {file} after {n} attempts, the last one said: {last}"),
+    }
+}
+
 /// One line for the request, then one for each host that failed.
 fn incomplete_text(n_hosts: usize, failed: &[FailedHost]) -> String {
-    let mut text = format!("strict=true, and {} of {n_hosts} hosts failed", failed.len());
+    with_hosts(format!("strict=true, and {} of {n_hosts} hosts failed", failed.len()), failed)
+}
+
+fn none_text(failed: &[FailedHost]) -> String {
+    with_hosts(format!("none of the {} hosts can be answered for", failed.len()), failed)
+}
+
+fn with_hosts(mut text: String, failed: &[FailedHost]) -> String {
     for host in failed {
         text.push('\n');
         text.push_str(&host.to_string());
     }
     text
+}
+
+/// `42 s` or `9 min`, rounded up.
+fn minutes(duration: Duration) -> String {
+    let s = duration.as_secs() + 1;
+    if s < 120 { format!("{s} s") } else { format!("{} min", s.div_ceil(60)) }
 }
 
 /// The core names the file where the file is at fault, and most other errors are about the request.
@@ -154,6 +193,8 @@ impl Error {
             Self::Core { source, .. } => source.code(),
             Self::Job { code, .. } => code,
             Self::NoWorker { .. } => "no_worker",
+            Self::Poison { .. } => "poison_trace",
+            Self::EveryHost { first, .. } => first.code(),
             Self::Changed(_) => "trace_changed",
             Self::Overloaded(_) => "overloaded",
             Self::TimedOut(_) => "timed_out",
@@ -166,7 +207,9 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Core { source, .. } => source.retry(),
+            Self::EveryHost { first, .. } => first.retry(),
             Self::NoWorker { .. }
+            | Self::Poison { .. }
             | Self::Overloaded(_)
             | Self::TimedOut(_)
             | Self::Changed(_)
@@ -179,7 +222,7 @@ impl Error {
     /// answered for.
     pub fn spares_other_hosts(&self) -> bool {
         match self {
-            Self::Unreadable { .. } | Self::NotFound(_) | Self::TimedOut(_) => true,
+            Self::Unreadable { .. } | Self::NotFound(_) | Self::TimedOut(_) | Self::Poison { .. } => true,
             Self::Core { source, .. } => {
                 matches!(source, xprof_core::Error::Malformed { .. } | xprof_core::Error::TooLarge { .. })
             }
@@ -193,7 +236,7 @@ impl Error {
     pub fn lasts(&self) -> bool {
         match self {
             // The file was listed a moment ago: whoever did not find it may look at an old state of a shared file system.
-            Self::Unreadable { .. } | Self::NotFound(_) | Self::TimedOut(_) => false,
+            Self::Unreadable { .. } | Self::NotFound(_) | Self::TimedOut(_) | Self::Poison { .. } => false,
             Self::Job { fault, .. } => *fault != Fault::Absent,
             _ => true,
         }
@@ -265,5 +308,18 @@ mod tests {
         let error = Error::Incomplete { n_hosts: 3, failed: failed.into(), lasts: true };
         let text = "strict=true, and 2 of 3 hosts failed\nb.xplane.pb is not a readable trace\nc: the request took longer than 1s";
         assert_eq!(error.chain(), text);
+        let failed = |host: &str, cause: &str| FailedHost { host: host.into(), cause: cause.into() };
+        let failed = [failed("b", "b.xplane.pb is empty"), failed("c", "nobody knows")];
+        let first = Error::core("b.xplane.pb", xprof_core::Error::TooLarge { what: "w".into(), limit: "1".into() });
+        let all = Error::EveryHost { failed: failed.into(), first: first.into() };
+        assert_eq!(all.chain(), "none of the 2 hosts can be answered for\nb.xplane.pb is empty\nc: nobody knows");
+        assert_eq!(all.code(), "too_large");
+    }
+
+    #[test]
+    fn says_when_a_trace_is_tried_again() {
+        for (s, text) in [(0, "1 s"), (118, "119 s"), (119, "2 min"), (599, "10 min")] {
+            assert_eq!(minutes(Duration::from_secs(s)), text);
+        }
     }
 }

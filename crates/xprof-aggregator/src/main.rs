@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use xprof_aggregator::config::{Config, PROGRAM, RawConfig};
+use xprof_aggregator::http::debug;
 use xprof_aggregator::{build, serve};
-use xprof_service::admin::{Admin, Ready};
+use xprof_service::admin::{Admin, Page, Ready};
 use xprof_service::config::{ConfigError, Loaded, Sources, Start, load};
 use xprof_service::metrics::Metrics;
 use xprof_service::shutdown::{Drained, Shutdown};
@@ -73,20 +74,23 @@ async fn run_server(loaded: &Loaded<RawConfig>, config: Config) -> anyhow::Resul
     }
     let metrics = Metrics::new();
     let listener = listen(&config.common.bind_address, config.port).await?;
+    let port = listener.local_addr().map_or(config.port, |address| address.port());
+    let (bind_address, admin_port) = (config.common.bind_address.clone(), config.common.admin_port);
+    let n_targets = config.workers.len();
+    let app = build(config, metrics.clone())?;
     let ready = Ready::default();
-    if config.common.admin_port != 0 {
+    if admin_port != 0 {
+        let state = Arc::clone(&app.state);
         let admin = Admin {
             about: format!("xprof-aggregator {VERSION}").into(),
             config: Arc::from(loaded.page()),
             ready: ready.clone(),
-            metrics: metrics.clone(),
+            metrics,
             shutdown: shutdown.clone(),
+            pages: vec![Page::new(debug::PATH, "application/json", move || debug::json(&state))],
         };
-        tokio::spawn(admin.serve(listen(&config.common.bind_address, config.common.admin_port).await?));
+        tokio::spawn(admin.serve(listen(&bind_address, admin_port).await?));
     }
-    let port = listener.local_addr().map_or(config.port, |address| address.port());
-    let n_targets = config.workers.len();
-    let app = build(config, metrics)?;
     tracing::info!(version = VERSION, n_targets, config = loaded.one_line(), "started");
     ready.set();
     // `parity:` the line that people and scripts wait for.

@@ -7,6 +7,7 @@
 //! GET /config   the effective configuration, with the source of each value
 //! GET /         one line about what this is
 //! ```
+//! A program may add pages of its own.
 //! It shares nothing with the ports that users reach, so probes answer even when those are saturated.
 
 use std::convert::Infallible;
@@ -41,6 +42,31 @@ impl Ready {
     }
 }
 
+/// A further path of the port.
+#[derive(Clone)]
+pub struct Page {
+    path: &'static str,
+    content_type: &'static str,
+    show: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Page {
+    /// What `path` shows is made anew for each request. It must not block.
+    pub fn new(
+        path: &'static str,
+        content_type: &'static str,
+        show: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { path, content_type, show: Arc::new(show) }
+    }
+}
+
+impl std::fmt::Debug for Page {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Page").field(&self.path).finish()
+    }
+}
+
 /// What the port shows. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Admin {
@@ -54,6 +80,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Makes `/ready` fail as soon as draining begins.
     pub shutdown: Shutdown,
+    /// Pages of this program alone.
+    pub pages: Vec<Page>,
 }
 
 impl Admin {
@@ -68,15 +96,18 @@ impl Admin {
             "/ready" if self.shutdown.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/ready" if self.ready.get() => text(StatusCode::OK, "ready\n"),
             "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-            "/metrics" => {
-                let mut answer = text(StatusCode::OK, self.metrics.render());
-                let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-                answer
-            }
+            "/metrics" => document("text/plain; version=0.0.4; charset=utf-8", self.metrics.render()),
             "/config" => text(StatusCode::OK, self.config.to_string()),
-            _ => text(StatusCode::NOT_FOUND, "there is /live, /ready, /metrics and /config\n"),
+            path => match self.pages.iter().find(|page| page.path == path) {
+                Some(page) => document(page.content_type, (page.show)()),
+                None => text(StatusCode::NOT_FOUND, self.paths()),
+            },
         }
+    }
+
+    fn paths(&self) -> String {
+        let own: String = self.pages.iter().map(|page| format!(", {}", page.path)).collect();
+        format!("there is /live, /ready, /metrics, /config{own}\n")
     }
 
     /// Serves until the task is dropped: probes and metrics matter most while the process drains.
@@ -109,6 +140,12 @@ impl Admin {
             });
         }
     }
+}
+
+fn document(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -146,6 +183,7 @@ mod tests {
             ready: Ready::default(),
             metrics,
             shutdown: Shutdown::manual(Duration::from_secs(1)),
+            pages: vec![Page::new("/debug/x", "application/json", || "{}".into())],
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -157,7 +195,9 @@ mod tests {
         assert!(get(port, "/metrics").await.contains("xprof_x 5"));
         assert!(get(port, "/config").await.contains("a = \"b\""));
         assert!(get(port, "/").await.contains("xprof-test"));
-        assert!(get(port, "/nope").await.starts_with("HTTP/1.1 404"));
+        assert!(get(port, "/debug/x").await.ends_with("{}"));
+        let none = get(port, "/nope").await;
+        assert!(none.starts_with("HTTP/1.1 404") && none.contains("/config, /debug/x"), "{none}");
         admin.shutdown.begin();
         assert!(get(port, "/ready").await.ends_with("draining\n"));
         server.abort();

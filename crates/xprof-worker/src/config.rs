@@ -17,6 +17,8 @@ pub struct WorkerConfig {
     pub port: Option<u16>,
     /// Map jobs at once; none for the number of CPUs.
     pub max_concurrent_worker_requests: Option<usize>,
+    /// Jobs that may wait for their turn.
+    pub max_waiting_jobs: usize,
     /// Name of this worker in answers and logs; empty for the host's name.
     pub worker_id: String,
     /// Age at which connections are told to reconnect, in milliseconds; 0 for never.
@@ -49,6 +51,15 @@ const KEYS: &[Key] = &[
         kind: Kind::Integer(1, 65536),
         value: "N",
         help: "Map jobs that run at once; the others wait. [default: the number of CPUs]",
+        ..Key::BLANK
+    },
+    Key {
+        name: "max_waiting_jobs",
+        kind: Kind::Integer(0, 1_000_000),
+        default: "1024",
+        value: "N",
+        help: "Jobs beyond those that run and this number are refused with RESOURCE_EXHAUSTED: an aggregator then asks \
+               another worker, or again later.",
         ..Key::BLANK
     },
     Key {

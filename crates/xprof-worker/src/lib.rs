@@ -49,7 +49,10 @@ pub fn build(config: &WorkerConfig, shutdown: Shutdown) -> Result<App, ConfigErr
     let roots = Roots::new(&config.common.allowed_roots)
         .map_err(|error| ConfigError(format!("--allowed_roots is not valid: {}", chain(&error))))?;
     let storage = Arc::new(Storage::new(roots, ReadMode::from_word(&config.common.trace_read)));
-    let limits = EngineLimits::new(config.max_concurrent_worker_requests.unwrap_or(0), config.common.memory_budget);
+    let limits = EngineLimits {
+        max_waiting: config.max_waiting_jobs,
+        ..EngineLimits::new(config.max_concurrent_worker_requests.unwrap_or(0), config.common.memory_budget)
+    };
     let worker_id = if config.worker_id.is_empty() { host_name() } else { config.worker_id.clone() };
     let age = config.max_connection_age_ms;
     Ok(App {
@@ -76,6 +79,7 @@ impl App {
             ready: self.ready.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
+            pages: Vec::new(),
         }
     }
 }

@@ -81,7 +81,8 @@ impl Session {
         &self.seen.directory.files
     }
 
-    /// The traces of these hosts of the session as they are now, and the hosts that have none any more, if others have.
+    /// The traces of these hosts of the session as they are now, and the hosts that have none (any more), if others have.
+    /// An empty file is what an interrupted capture leaves: beside other traces it is none. Alone it is a trace without planes.
     pub async fn traces(&self, chosen: &[HostFile]) -> Result<(Vec<Trace>, Vec<FailedHost>)> {
         let (mut traces, mut gone) = (Vec::with_capacity(chosen.len()), Vec::new());
         for (found, HostFile { host, file }) in self.look(chosen).await?.into_iter().zip(chosen) {
@@ -90,6 +91,12 @@ impl Session {
                 None => {
                     gone.push(FailedHost { host: Arc::clone(host), cause: format!("{file} does not exist any more") });
                 }
+            }
+        }
+        if traces.iter().any(|trace| trace.identity.size_bytes > 0) {
+            for empty in traces.extract_if(.., |trace| trace.identity.size_bytes == 0) {
+                let file = empty.identity.path.file_name().unwrap_or_default().to_string_lossy();
+                gone.push(FailedHost { cause: format!("{file} is empty"), host: empty.host });
             }
         }
         match gone.first() {

@@ -1,57 +1,58 @@
 //! One map job on the workers: choose one, call it, and move to another if it is lost.
 //!
-//! Takes a job, gives its part. What a failure means is [`super::retry`]'s business, which worker is next [`super::place`]'s.
+//! Takes a job, gives its part. What a failure means is [`super::retry`]'s business, which worker is next [`super::place`]'s,
+//! and what one attempt does [`super::call`]'s.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use tonic::metadata::MetadataValue;
-use tonic::{Code, Status};
-use xprof_core::diag::{Problem, ProblemKind};
-use xprof_proto::xprof::worker::v1;
-use xprof_proto::xprof::worker::v1::map_reply::Part as ReplyPart;
-use xprof_proto::xprof::worker::v1::worker_client::WorkerClient;
+use futures::FutureExt as _;
 use xprof_service::engine::Engine;
 use xprof_service::metrics::{Counter, Metrics};
 
+use super::call::{self, Failure};
+use super::hedge::Hedge;
 use super::plan::Job;
-use super::retry::{Budget, Verdict, judge};
-use super::{Part, legacy, local, on_pool};
+use super::retry::{Budget, Verdict};
+use super::suspects::Suspects;
+use super::{Part, local};
 use crate::error::{Error, Result};
-use crate::workers::{Pool, Worker};
-
-/// A worker sends artifacts in chunks far below this.
-const MAX_MESSAGE_BYTES: usize = 64 << 20;
+use crate::workers::report::Report;
+use crate::workers::{Pool, Wanted, Worker};
 
 /// Sends jobs to workers.
 #[derive(Debug)]
 pub struct Dispatch {
     pool: Arc<Pool>,
     wait: Duration,
-    attempts: Counter,
+    hedge: Option<Hedge>,
+    suspects: Suspects,
+    metrics: Metrics,
     retries: Counter,
     in_process: Counter,
 }
 
-/// Why an attempt gave no part.
-struct Failure {
-    verdict: Verdict,
-    text: String,
+/// One job on its way.
+struct Errand<'a> {
+    engine: &'a Engine,
+    job: &'a Job,
+    key: String,
+    turn: usize,
+    /// Who was asked in this round over the workers.
+    asked: Mutex<Vec<SocketAddr>>,
 }
 
 impl Dispatch {
     /// `wait` is how long a job waits for a worker that has room.
-    pub fn new(pool: Arc<Pool>, wait: Duration, metrics: &Metrics) -> Self {
+    pub fn new(pool: Arc<Pool>, wait: Duration, hedge: Option<Hedge>, metrics: &Metrics) -> Self {
         Self {
             pool,
             wait,
-            attempts: metrics.counter(
-                "xprof_fanout_attempts_total",
-                "Map jobs sent to workers, retries included.",
-                &[],
-            ),
+            hedge,
+            suspects: Suspects::new(metrics),
+            metrics: metrics.clone(),
             retries: metrics.counter("xprof_fanout_retries_total", "Map jobs sent again to another worker.", &[]),
             in_process: metrics.counter(
                 "xprof_fanout_in_process_total",
@@ -61,283 +62,198 @@ impl Dispatch {
         }
     }
 
-    /// The workers.
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+    /// The fleet at `now`, for operators.
+    pub fn report(&self, now: Instant) -> Report {
+        Report { suspects: self.suspects.report(now), ..self.pool.report(now) }
     }
 
     /// Runs one job, on as many workers as it takes within the budget.
     pub async fn map(&self, engine: &Engine, job: &Job) -> Result<Part> {
         let key = job.trace.identity.path.to_string_lossy().into_owned();
-        let turn = self.pool.next_turn();
-        let mut budget = Budget::new(self.wait, job.deadline);
-        let mut tried: Vec<SocketAddr> = Vec::new();
-        let mut last = format!("{} leads to no address", self.pool.target_text());
+        let errand = Errand { engine, job, key, turn: self.pool.next_turn(), asked: Mutex::default() };
+        match &self.hedge {
+            None => self.persist(&errand).await,
+            Some(hedge) => hedge.race(self.persist(&errand), self.second_chance(&errand)).await,
+        }
+    }
+
+    /// From worker to worker until there is an answer.
+    async fn persist(&self, errand: &Errand<'_>) -> Result<Part> {
+        let job = errand.job;
+        let mut budget = Budget::new(self.patience(job)?, job.deadline);
+        let mut last = self.no_address();
         loop {
-            let Some(worker) = self.pool.pick(&key, turn, &tried) else {
+            let leave = tokio::time::timeout_at(job.deadline.into(), self.suspects.leave(job)).await;
+            let leave = leave.map_err(|_| Error::TimedOut("the request's deadline while its job waited".into()))??;
+            let Some((worker, _trial)) = errand.pick(&self.pool, leave.on_trial) else {
+                drop(leave);
                 self.pool.refresh_soon();
                 let Some(pause) = budget.next_round(Instant::now()) else {
-                    let attempts = budget.attempts();
-                    return Err(Error::NoWorker { file: job.trace.file_name(), attempts, last });
+                    return Err(Error::NoWorker { file: job.trace.file_name(), attempts: budget.attempts(), last });
                 };
-                tried.clear();
-                // A new address ends the pause: workers that just started should not wait for a timer.
+                errand.begin_round();
+                // News of a worker end the pause: those that just started should not wait for a timer.
                 let _ = tokio::time::timeout(pause, self.pool.changed()).await;
                 continue;
             };
-            let attempt = budget.attempt();
-            self.attempts.inc();
-            if worker.is_legacy() {
-                match self.legacy(engine, job, &worker).await {
-                    Ok(part) => return Ok(part),
-                    Err(failure) => last = self.settle(engine, job, &worker, &mut budget, failure).await?,
-                }
-            } else {
-                match self.call(engine, job, &worker).await {
-                    Ok(part) => {
-                        worker.health.succeeded();
-                        tracing::debug!(worker = worker.name, attempt, host = %job.trace.host, "map job done");
-                        return Ok(part);
-                    }
-                    // The same worker is asked again, in the protocol that it knows.
-                    Err(Failure { verdict: Verdict::Unknown, .. }) => {
-                        worker.set_legacy();
-                        continue;
-                    }
-                    Err(failure) => last = self.settle(engine, job, &worker, &mut budget, failure).await?,
+            budget.attempt();
+            let began = Instant::now();
+            match self.attempt(errand, &worker).await {
+                Ok(part) => return Ok(part),
+                Err(failure) => {
+                    self.blame(job, &worker, began, &failure);
+                    last = self.settle(errand, &worker, &mut budget, failure).await?;
                 }
             }
-            tried.push(worker.address);
             self.retries.inc();
         }
+    }
+
+    /// How long a job may wait for a worker: less while all of them are down, and not at all once that has lasted. Waiting
+    /// helps over a restart; in an outage it only keeps people from being told.
+    fn patience(&self, job: &Job) -> Result<Duration> {
+        let Some(down) = self.pool.down_for(Instant::now()) else {
+            return Ok(self.wait);
+        };
+        if down < self.wait {
+            return Ok(self.wait.saturating_sub(down));
+        }
+        self.pool.refresh_soon();
+        let mut last = if self.pool.workers().is_empty() {
+            self.no_address()
+        } else {
+            format!("none has been well for {} s", down.as_secs())
+        };
+        if let Some(error) = self.pool.last_error() {
+            let _ = write!(last, ", the last one said: {error}");
+        }
+        Err(Error::NoWorker { file: job.trace.file_name(), attempts: 0, last })
+    }
+
+    fn no_address(&self) -> String {
+        format!("{} leads to no address", self.pool.target_text())
+    }
+
+    /// One attempt on a worker that is well and was not asked. A trace under suspicion gets none.
+    async fn second_chance(&self, errand: &Errand<'_>) -> Option<Part> {
+        let leave = self.suspects.leave(errand.job).now_or_never()?.ok()?;
+        let (worker, _) = errand.pick(&self.pool, false)?;
+        if leave.is_suspect() || !worker.health.is_usable(Instant::now()) {
+            return None;
+        }
+        let began = Instant::now();
+        match self.attempt(errand, &worker).await {
+            Ok(part) => Some(part),
+            Err(failure) => {
+                self.blame(errand.job, &worker, began, &failure);
+                None
+            }
+        }
+    }
+
+    async fn attempt(&self, errand: &Errand<'_>, worker: &Arc<Worker>) -> Result<Part, Failure> {
+        let result = self.call(errand, worker).await;
+        let outcome = result.as_ref().map_or_else(|failure| failure.verdict.code(), |_| "ok");
+        let help = "Map jobs sent to workers, retries included, by how they ended.";
+        self.metrics.counter("xprof_fanout_attempts_total", help, &[("outcome", outcome)]).inc();
+        if let Ok(_) | Err(Failure { verdict: Verdict::Final(Error::Job { .. } | Error::Core { .. }), .. }) = &result {
+            // It answered, be it that the job cannot be done.
+            worker.succeeded();
+            self.suspects.survived(errand.job);
+        }
+        result
+    }
+
+    async fn call(&self, Errand { engine, job, .. }: &Errand<'_>, worker: &Arc<Worker>) -> Result<Part, Failure> {
+        if !worker.is_legacy() {
+            match call::map(engine, job, worker).await {
+                // The same worker is asked again, in the protocol that it knows.
+                Err(Failure { verdict: Verdict::Unknown, .. }) => worker.set_legacy(),
+                result => return result,
+            }
+        }
+        if let Some(part) = call::legacy(engine, job, worker).await? {
+            return Ok(part);
+        }
+        self.in_process.inc();
+        local::map(engine, job).await.map_err(|e| Failure { text: e.to_string(), verdict: Verdict::Final(e) })
     }
 
     /// After a failed attempt: an error ends the job, a text lets it go on elsewhere.
     async fn settle(
         &self,
-        engine: &Engine,
-        job: &Job,
+        errand: &Errand<'_>,
         worker: &Worker,
         budget: &mut Budget,
         failure: Failure,
     ) -> Result<String> {
-        let Failure { verdict, text } = failure;
-        match verdict {
-            Verdict::Final(error) => {
-                // The worker is well: it answered.
-                worker.health.succeeded();
-                return Err(error);
+        let job = errand.job;
+        if matches!(failure.verdict, Verdict::Mismatch | Verdict::Unseen(_)) {
+            let storage = errand.engine.storage();
+            let now = storage.identity(&job.trace.identity.path).await.map_err(local::storage_error)?;
+            if now != job.trace.identity {
+                return Err(Error::Changed(job.trace.file_name()));
             }
-            Verdict::NotBegun { gone: true } | Verdict::Broken { gone: true } => {
-                worker.health.failed(Instant::now());
-                self.pool.refresh_soon();
-            }
-            Verdict::Mismatch => {
-                let now = engine.storage().identity(&job.trace.identity.path).await.map_err(local::storage_error)?;
-                if now != job.trace.identity {
-                    return Err(Error::Changed(job.trace.file_name()));
-                }
-                // The file is as we know it, so this worker sees an old listing or runs an old release.
-            }
-            Verdict::NotBegun { gone: false } | Verdict::Broken { gone: false } | Verdict::Unknown => {}
+            // The file is as we know it, so this worker sees an old listing or runs an old release.
         }
-        let attempt = budget.attempts();
-        let host = &*job.trace.host;
-        // Waiting for a worker to come back is one event for a person who reads the log, not one per round.
-        if attempt == 1 || matches!(verdict, Verdict::Broken { .. } | Verdict::Mismatch) {
-            let (tool, request_id) = (job.tool.name, &*job.request_id);
-            tracing::warn!(
-                worker = worker.name,
-                attempt,
-                host,
-                tool,
-                request_id,
-                error = text,
-                "map job failed on a worker"
-            );
-        } else {
-            tracing::debug!(worker = worker.name, attempt, host, error = text, "map job failed on a worker");
-        }
-        if budget.spend(&verdict, Instant::now()) {
-            Ok(text)
-        } else {
-            Err(Error::NoWorker { file: job.trace.file_name(), attempts: budget.attempts(), last: text })
-        }
-    }
-
-    /// One attempt in our own protocol.
-    async fn call(&self, engine: &Engine, job: &Job, worker: &Arc<Worker>) -> Result<Part, Failure> {
-        let file = job.trace.file_name();
-        let _slot = worker.occupy();
-        let refused = |status: Status| Failure {
-            verdict: judge(&status, &file, &worker.name),
-            text: format!("{}: {}: {}", worker.name, code_name(status.code()), status.message()),
-        };
-        let lost =
-            |why: &str| Failure { verdict: Verdict::Broken { gone: true }, text: format!("{}: {why}", worker.name) };
-        let receive = async {
-            let mut client = WorkerClient::new(worker.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-            let mut stream = client.map(map_request(job)).await.map_err(refused)?.into_inner();
-            let mut chunks = Chunks::default();
-            while let Some(reply) = stream.message().await.map_err(refused)? {
-                match reply.part {
-                    Some(ReplyPart::Chunk(chunk)) => chunks.push(chunk),
-                    Some(ReplyPart::Done(done)) => {
-                        let artifact = chunks.finish();
-                        if artifact.len() as u64 != done.artifact_bytes {
-                            return Err(lost("the artifact is not whole"));
-                        }
-                        return Ok((artifact, problems(done.problems)));
-                    }
-                    Some(ReplyPart::Progress(_)) | None => {}
-                }
+        let may_go_on = budget.spend(&failure.verdict, Instant::now());
+        let (attempt, host, error) = (budget.attempts(), &*job.trace.host, &failure.text);
+        match failure.verdict {
+            Verdict::Final(error) => return Err(error),
+            // Waiting for a worker to come back is one event for a person who reads the log, not one per round.
+            Verdict::NotBegun { .. } if attempt > 1 => {
+                tracing::debug!(worker = worker.name, attempt, host, error, "map job failed on a worker");
             }
-            Err(lost("the answer ended early"))
-        };
-        let (artifact, problems) = tokio::select! {
-            received = receive => received?,
-            () = worker.health.hung() => return Err(lost("the worker does not answer probes")),
-            () = tokio::time::sleep_until(job.deadline.into()) => return Err(timed_out()),
-        };
-        let tool = job.tool;
-        match on_pool(engine, move || tool.decode(artifact)).await {
-            Ok(Ok(artifact)) => Ok(Part { artifact, problems }),
-            // Another worker may run the release that this aggregator understands.
-            Ok(Err(error)) => Err(lost(&error.to_string())),
-            Err(error) => Err(Failure { text: error.to_string(), verdict: Verdict::Final(error) }),
-        }
-    }
-
-    /// One attempt in XProf's own protocol; what that protocol cannot do is done here.
-    async fn legacy(&self, engine: &Engine, job: &Job, worker: &Arc<Worker>) -> Result<Part, Failure> {
-        let _slot = worker.occupy();
-        let call = legacy::map(engine, job, worker);
-        let answer = tokio::select! {
-            answer = call => answer,
-            () = worker.health.hung() => Err(Status::aborted("the worker does not answer probes")),
-            () = tokio::time::sleep_until(job.deadline.into()) => return Err(timed_out()),
-        };
-        match answer {
-            Ok(Some(part)) => {
-                worker.health.succeeded();
-                return Ok(part);
+            _ => {
+                let (tool, request_id) = (job.tool.name, &*job.request_id);
+                tracing::warn!(
+                    worker = worker.name,
+                    attempt,
+                    host,
+                    tool,
+                    request_id,
+                    error,
+                    "map job failed on a worker"
+                );
             }
-            Ok(None) => {}
-            // `parity:` the reference, too, does itself what a worker says it cannot do.
-            Err(status) => match judge(&status, &job.trace.file_name(), &worker.name) {
-                Verdict::Unknown | Verdict::Final(Error::Job { .. } | Error::Core { .. }) => {}
-                verdict => {
-                    let text = format!("{}: {}: {}", worker.name, code_name(status.code()), status.message());
-                    return Err(Failure { verdict, text });
-                }
+        }
+        match failure.verdict {
+            _ if may_go_on => Ok(failure.text),
+            Verdict::Unseen(error) => Err(error),
+            // That the trace brought workers down says more than what the last of them said.
+            _ => match self.suspects.leave(job).now_or_never() {
+                Some(Err(poison)) => Err(poison),
+                _ => Err(Error::NoWorker { file: job.trace.file_name(), attempts: attempt, last: failure.text }),
             },
         }
-        self.in_process.inc();
-        local::map(engine, job).await.map_err(|e| Failure { text: e.to_string(), verdict: Verdict::Final(e) })
     }
-}
 
-/// The job in our own protocol.
-fn map_request(job: &Job) -> tonic::Request<v1::MapRequest> {
-    let identity = &job.trace.identity;
-    let mut request = tonic::Request::new(v1::MapRequest {
-        trace: Some(v1::TraceSource {
-            path: identity.path.to_string_lossy().into_owned(),
-            size_bytes: identity.size_bytes,
-            modified_unix_ns: identity.modified_unix_ns,
-            etag: String::new(),
-        }),
-        host: job.trace.host.to_string(),
-        tool: job.tool.name.to_owned(),
-        parameters: job.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        request_id: job.request_id.to_string(),
-        artifact_version: job.tool.artifact_version,
-    });
-    if let Ok(id) = MetadataValue::try_from(&*job.request_id) {
-        request.metadata_mut().insert("x-request-id", id);
-    }
-    request.set_timeout(job.deadline.saturating_duration_since(Instant::now()));
-    request
-}
-
-fn timed_out() -> Failure {
-    let error = Error::TimedOut("the request's deadline while a worker had its job".into());
-    Failure { text: error.to_string(), verdict: Verdict::Final(error) }
-}
-
-/// The bytes of an artifact as they arrive. One chunk alone is not copied.
-#[derive(Default)]
-struct Chunks {
-    first: Bytes,
-    rest: BytesMut,
-}
-
-impl Chunks {
-    fn push(&mut self, chunk: Bytes) {
-        if self.first.is_empty() && self.rest.is_empty() {
-            self.first = chunk;
-        } else {
-            if self.rest.is_empty() {
-                self.rest.extend_from_slice(&std::mem::take(&mut self.first));
-            }
-            self.rest.extend_from_slice(&chunk);
+    /// Tells those who keep books of a failure of an attempt that began then.
+    fn blame(&self, job: &Job, worker: &Worker, began: Instant, failure: &Failure) {
+        if matches!(failure.verdict, Verdict::Final(_)) {
+            return;
+        }
+        worker.failed(failure.verdict.loss(), &failure.text);
+        if failure.verdict.loss().is_some() {
+            self.pool.refresh_soon();
+        }
+        if matches!(failure.verdict, Verdict::Died) {
+            self.suspects.died(job, &worker.name, began, Instant::now());
         }
     }
+}
 
-    fn finish(self) -> Bytes {
-        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+impl Errand<'_> {
+    /// The next worker for it, which counts as asked from now on.
+    fn pick(&self, pool: &Pool, on_trial: bool) -> Option<(Arc<Worker>, Option<crate::workers::Trial>)> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let picked = pool.pick(&Wanted { key: &self.key, turn: self.turn, asked: &asked, on_trial })?;
+        asked.push(picked.0.address);
+        Some(picked)
     }
-}
 
-/// A worker's problems in the core's words. A kind that only a newer release knows is logged and left out.
-fn problems(received: Vec<v1::Problem>) -> Vec<Problem> {
-    let known = received.into_iter().filter_map(|problem| {
-        let kind = ProblemKind::from_name(&problem.name);
-        if kind.is_none() {
-            tracing::debug!(problem = problem.name, count = problem.count, "problem of an unknown kind");
-        }
-        Some(Problem { kind: kind?, count: problem.count, example: problem.detail })
-    });
-    known.collect()
-}
-
-/// The name of a code as gRPC's documents spell it.
-pub fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn joins_chunks() {
-        let mut one = Chunks::default();
-        one.push(Bytes::from_static(b"abc"));
-        assert_eq!(one.finish(), "abc");
-        let mut three = Chunks::default();
-        for chunk in ["a", "", "bc", "d"] {
-            three.push(Bytes::from_static(chunk.as_bytes()));
-        }
-        assert_eq!(three.finish(), "abcd");
-        assert_eq!(Chunks::default().finish(), "");
+    /// Everybody may be asked again.
+    fn begin_round(&self) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -22,7 +22,7 @@ pub type Batch = Vec<(usize, Part)>;
 
 /// Runs all jobs, at most `window` of them at a time, and folds their parts into `begin` in the order of places.
 ///
-/// Gives what was folded and the failures by place, in order. Jobs must be in the order of places if they are more than
+/// Gives what was folded and the failures by place, in order, also if all have failed. Jobs must be in the order of places if they are more than
 /// the window. While one batch is folded, the jobs go on.
 pub async fn gather<S, F, G>(
     jobs: Vec<Job>,
@@ -60,7 +60,7 @@ where
                 idle = Some(state);
                 continue;
             } else {
-                return turns.finish(state);
+                return Ok((state, turns.failed));
             }
         }
         tokio::select! {
@@ -130,13 +130,6 @@ impl Turns {
     /// The last batch is folded.
     fn folded(&mut self) {
         self.n_folded = self.n_turned;
-    }
-
-    fn finish<S>(self, state: S) -> Result<(S, Vec<(usize, Error)>)> {
-        match self.failed.first() {
-            Some((_, error)) if self.failed.len() == self.next_place => Err(error.clone()),
-            _ => Ok((state, self.failed)),
-        }
     }
 }
 
@@ -274,9 +267,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_end_the_request_if_nothing_is_left() {
+    async fn damaged_traces_are_told_and_other_failures_end_the_request() {
         let all_bad = gather((0..5).map(job).collect(), 2, |_| async { Err(damaged()) }, Vec::new(), collect).await;
-        assert_eq!(all_bad.unwrap_err().code(), "malformed_trace");
+        let (seen, failed) = all_bad.unwrap();
+        assert_eq!((seen, failed.len(), failed[4].1.code()), (vec![], 5, "malformed_trace"));
         let run = |job: Job| async move {
             if job.places[0] == 3 { Err(Error::Internal(String::new())) } else { Ok(part(job.places[0])) }
         };

@@ -9,6 +9,8 @@ use std::path::Path;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::Status;
+use xprof_core::artifact::Artifact as _;
+use xprof_core::opstats::HostStats;
 use xprof_core::session::{OP_STATS_SUFFIX, XPLANE_SUFFIX};
 use xprof_proto::xprof::pywrap::xprof_analysis_worker_service_client::XprofAnalysisWorkerServiceClient;
 use xprof_proto::xprof::pywrap::{ProfileDataRequest, WorkerProfileDataRequest};
@@ -18,25 +20,14 @@ use super::plan::Job;
 use super::{Part, on_pool};
 use crate::workers::Worker;
 
-/// The tools for which a worker of XProf leaves `HOST.op_stats_v2.pb`: the same file for all of them.
-const OP_STATS_TOOLS: [&str; 8] = [
-    "framework_op_stats",
-    "hlo_stats",
-    "input_pipeline_analyzer",
-    "kernel_stats",
-    "op_profile",
-    "overview_page",
-    "pod_viewer",
-    "roofline_model",
-];
-
 /// Runs one job; none means that this process must do it.
 pub async fn map(engine: &Engine, job: &Job, worker: &Worker) -> Result<Option<Part>, Status> {
     let trace = &job.trace.identity.path;
     let Some(session_id) = trace.to_str().filter(|path| path.ends_with(XPLANE_SUFFIX)) else {
         return Ok(None);
     };
-    if !OP_STATS_TOOLS.contains(&job.tool.name) {
+    // A worker of XProf leaves `HOST.op_stats_v2.pb`, the same file for the whole family.
+    if job.tool.artifact_kind != HostStats::KIND {
         return Ok(None);
     }
     let request = WorkerProfileDataRequest {
@@ -46,8 +37,7 @@ pub async fn map(engine: &Engine, job: &Job, worker: &Worker) -> Result<Option<P
             parameters: parameters(job),
         }),
     };
-    let mut client =
-        XprofAnalysisWorkerServiceClient::new(worker.channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut client = XprofAnalysisWorkerServiceClient::new(worker.channel()).max_decoding_message_size(usize::MAX);
     let output = client.get_profile_data(request).await?.into_inner().output;
     let Some(path) = result_path(trace, &output) else {
         tracing::warn!(worker = worker.name, host = %job.trace.host, "worker names a result in an unexpected place");

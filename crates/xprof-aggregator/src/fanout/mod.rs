@@ -3,14 +3,17 @@
 //! Takes a [`Request`], gives an [`Outcome`]. Where the map jobs run, in this process or on workers, changes nothing in the
 //! answer: the same code maps, and reduce gets the parts in the order of the request, one after the other.
 
+pub mod call;
 pub mod dispatch;
 pub mod gather;
+pub mod hedge;
 pub mod legacy;
 pub mod local;
 pub mod place;
 pub mod plan;
 pub mod retry;
 pub mod single_flight;
+pub mod suspects;
 
 use std::sync::Arc;
 
@@ -25,7 +28,7 @@ use xprof_core::tools::registry::AnyReduction;
 use xprof_service::engine::Engine;
 use xprof_service::metrics::{Counter, Metrics};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FailedHost, Result};
 use dispatch::Dispatch;
 use gather::{Batch, gather};
 use plan::{Job, plan};
@@ -86,6 +89,14 @@ impl Fanout {
         Self { engine, runner, jobs: Semaphore::new(max_jobs.max(1)), window: max_jobs.max(1), failed_hosts }
     }
 
+    /// Who sends the jobs to workers, if there are any.
+    pub fn dispatch(&self) -> Option<&Dispatch> {
+        match &self.runner {
+            Runner::Local => None,
+            Runner::Workers(dispatch) => Some(dispatch),
+        }
+    }
+
     /// The engine, whose pool also renders.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -101,6 +112,9 @@ impl Fanout {
         let begin = Reduce { reduction: begin, diag: Diag::new(), is_again: false };
         let _stop = CancelOnDrop(begin.diag.cancel_handle());
         let (mut reduce, failed) = self.reduce(&request, &file, begin).await?;
+        if failed.len() == request.traces.len() {
+            return Err(nothing_left(&request, failed));
+        }
         let left_out = self.leave_out(&mut request, &failed, &mut reduce.diag);
         loop {
             match self.finish(&request, &file, reduce).await? {
@@ -125,8 +139,10 @@ impl Fanout {
     }
 
     async fn map(&self, job: Job) -> Result<Part> {
+        let permit = tokio::time::timeout_at(job.deadline.into(), self.jobs.acquire()).await;
+        let permit = permit.map_err(|_| Error::TimedOut("the request's deadline while its job waited".into()))?;
         // The semaphore is never closed.
-        let _permit = self.jobs.acquire().await.map_err(|e| Error::Internal(e.to_string()))?;
+        let _permit = permit.map_err(|e| Error::Internal(e.to_string()))?;
         match &self.runner {
             Runner::Local => local::map(&self.engine, &job).await,
             Runner::Workers(dispatch) => dispatch.map(&self.engine, &job).await,
@@ -204,6 +220,20 @@ impl Reduce {
         }
         count(&mut self.diag, &part.problems);
         self.reduction.add(host, &part.artifact, &mut self.diag)
+    }
+}
+
+/// Why there is no answer at all: one host alone says so itself, of several each is named.
+fn nothing_left(request: &Request, failed: Vec<(usize, Error)>) -> Error {
+    let named = |(place, error): &(usize, Error)| {
+        let host = Arc::clone(&request.traces[*place].host);
+        FailedHost { host, cause: error.chain() }
+    };
+    let hosts: Arc<[FailedHost]> = failed.iter().map(named).collect();
+    match failed.into_iter().next() {
+        Some((_, first)) if hosts.len() > 1 => Error::EveryHost { failed: hosts, first: Arc::new(first) },
+        Some((_, first)) => first,
+        None => Error::BadRequest("no host is chosen".into()),
     }
 }
 

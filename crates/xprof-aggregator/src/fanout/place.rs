@@ -1,6 +1,6 @@
 //! Which worker gets a job, and which one next if that fails.
 //!
-//! Takes the workers as names with their loads, gives an order of preference. Pure: it knows neither jobs nor channels.
+//! Takes the workers that are well, as names with their loads, gives an order of preference. Pure: it knows neither jobs nor channels.
 
 use std::hash::BuildHasher as _;
 
@@ -14,15 +14,23 @@ pub enum Policy {
     RoundRobin,
     /// A trace goes to the worker that probably holds it already, unless that one has far more to do than the others.
     Affinity,
+    /// To the one with the fewest jobs of this program: a slow worker gets fewer.
+    LeastLoaded,
 }
 
 impl Policy {
     /// Every policy with its name on the command line.
-    pub const NAMES: [(&'static str, Self); 2] = [("round_robin", Self::RoundRobin), ("affinity", Self::Affinity)];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("round_robin", Self::RoundRobin), ("affinity", Self::Affinity), ("least_loaded", Self::LeastLoaded)];
 
     /// The policy of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, p)| *p == self).map_or("", |(n, _)| n)
     }
 }
 
@@ -33,44 +41,41 @@ pub struct Candidate<'a> {
     pub address: &'a str,
     /// Jobs under way there.
     pub load: usize,
-    /// Whether it is passed over for now.
-    pub resting: bool,
 }
 
-/// The workers by preference for one job, as indices: healthy ones first, those that rest last.
+/// The workers by preference for one job, as indices.
 ///
 /// `turn` counts jobs; `key` is the trace's path.
 pub fn order(policy: Policy, workers: &[Candidate<'_>], key: &str, turn: usize) -> Vec<usize> {
-    let n = workers.len();
-    let mut order: Vec<usize> = match policy {
-        // The turn is taken among the healthy ones: otherwise the neighbour of a resting worker would get its share too.
-        Policy::RoundRobin => {
-            let (mut healthy, resting): (Vec<_>, Vec<_>) = (0..n).partition(|&i| !workers[i].resting);
-            if !healthy.is_empty() {
-                let first = turn % healthy.len();
-                healthy.rotate_left(first);
-            }
-            healthy.extend(resting);
-            healthy
+    let mut order: Vec<usize> = (0..workers.len()).collect();
+    match policy {
+        Policy::RoundRobin => rotate(&mut order, turn),
+        Policy::LeastLoaded => {
+            order.sort_by_key(|&i| workers[i].load);
+            // The least loaded ones take turns.
+            let n_least = order.iter().take_while(|&&i| workers[i].load == workers[order[0]].load).count();
+            rotate(&mut order[..n_least], turn);
         }
         Policy::Affinity => {
-            let mut ranked: Vec<usize> = (0..n).collect();
-            ranked.sort_by_key(|&i| std::cmp::Reverse(weight(key, workers[i].address)));
-            let limit = load_bound(workers);
+            order.sort_by_key(|&i| std::cmp::Reverse(weight(key, workers[i].address)));
+            let limit = load_bound(workers.iter().map(|w| w.load));
             // A stable sort: overloaded workers move back and keep their rank among themselves.
-            ranked.sort_by_key(|&i| workers[i].load >= limit);
-            ranked
+            order.sort_by_key(|&i| workers[i].load >= limit);
         }
-    };
-    order.sort_by_key(|&i| workers[i].resting);
+    }
     order
 }
 
+fn rotate(group: &mut [usize], turn: usize) {
+    if !group.is_empty() {
+        group.rotate_left(turn % group.len());
+    }
+}
+
 /// No worker gets a job while it has a quarter more than the mean.
-fn load_bound(workers: &[Candidate<'_>]) -> usize {
-    let healthy = workers.iter().filter(|w| !w.resting).count().max(1);
-    let total: usize = workers.iter().filter(|w| !w.resting).map(|w| w.load).sum();
-    ((total + 1) * 5).div_ceil(healthy * 4)
+fn load_bound(loads: impl ExactSizeIterator<Item = usize>) -> usize {
+    let n = loads.len().max(1);
+    ((loads.sum::<usize>() + 1) * 5).div_ceil(n * 4)
 }
 
 /// The score of a worker for a key in rendezvous hashing: the highest one wins, and the loss of a worker moves only its keys.
@@ -85,23 +90,19 @@ mod tests {
     const ADDRESSES: [&str; 4] = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"];
 
     fn idle() -> Vec<Candidate<'static>> {
-        ADDRESSES.iter().map(|address| Candidate { address, load: 0, resting: false }).collect()
+        ADDRESSES.iter().map(|address| Candidate { address, load: 0 }).collect()
     }
 
     #[test]
-    fn round_robin_is_even_also_around_a_resting_worker() {
-        let mut workers = idle();
-        let share = |workers: &[Candidate<'_>]| {
-            let mut got = [0; 4];
-            for turn in 0..12 {
-                got[order(Policy::RoundRobin, workers, "k", turn)[0]] += 1;
-            }
-            got
-        };
-        assert_eq!(share(&workers), [3, 3, 3, 3]);
-        workers[1].resting = true;
-        assert_eq!(share(&workers), [4, 0, 4, 4]);
-        assert_eq!(order(Policy::RoundRobin, &workers, "k", 0), [0, 2, 3, 1]);
+    fn round_robin_is_even() {
+        let workers = idle();
+        let mut got = [0; 4];
+        for turn in 0..12 {
+            got[order(Policy::RoundRobin, &workers, "k", turn)[0]] += 1;
+        }
+        assert_eq!(got, [3, 3, 3, 3]);
+        assert_eq!(order(Policy::RoundRobin, &workers, "k", 2), [2, 3, 0, 1]);
+        assert_eq!(order(Policy::RoundRobin, &[], "k", 2), [0; 0]);
     }
 
     #[test]
@@ -112,11 +113,19 @@ mod tests {
         for key in 0..400 {
             let home = first(&workers, key);
             got[home] += 1;
-            let mut without_last = workers.clone();
-            without_last[3].resting = true;
-            assert!(home == 3 || first(&without_last, key) == home);
+            assert!(home == 3 || first(&workers[..3], key) == home);
         }
         assert!(got.iter().all(|n| (60..140).contains(n)), "{got:?}");
+    }
+
+    #[test]
+    fn least_loaded_takes_turns_among_equals() {
+        let mut workers = idle();
+        workers[0].load = 2;
+        workers.truncate(3);
+        let first = |turn| order(Policy::LeastLoaded, &workers, "k", turn)[0];
+        assert_eq!([0, 1, 2, 3].map(first), [1, 2, 1, 2]);
+        assert_eq!(order(Policy::LeastLoaded, &workers, "k", 1), [2, 1, 0]);
     }
 
     #[test]

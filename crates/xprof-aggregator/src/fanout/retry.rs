@@ -8,8 +8,10 @@ use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use xprof_core::Error as CoreError;
 
 use crate::error::{Error, Fault};
+use crate::workers::health::Loss;
 
-/// Attempts that may break off half-way. A trace that brings workers down must not bring down all of them.
+/// Attempts that may break off half-way. A trace that brings workers down must not bring down all of them; what is
+/// remembered of such a trace beyond one job is in [`super::suspects`].
 const MAX_BROKEN: u32 = 3;
 
 /// The pause before the second round over the workers; it doubles with each round.
@@ -29,12 +31,41 @@ pub enum Verdict {
         /// Whether the worker should rest.
         gone: bool,
     },
+    /// The connection broke while the worker had the job: the worker may have died of it.
+    Died,
     /// The worker sees another version of the trace, or cannot write the artifact's version.
     Mismatch,
+    /// The worker does not see the file. If no other one does, this is what is to be told.
+    Unseen(Error),
     /// The worker does not know our protocol.
     Unknown,
     /// The same everywhere.
     Final(Error),
+}
+
+impl Verdict {
+    /// A stable label for metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotBegun { gone: true } => "not_reached",
+            Self::NotBegun { gone: false } => "no_room",
+            Self::Broken { .. } => "broken",
+            Self::Died => "died",
+            Self::Mismatch => "mismatch",
+            Self::Unseen(_) => "file_unseen",
+            Self::Unknown => "unknown_protocol",
+            Self::Final(_) => "failed",
+        }
+    }
+
+    /// What the worker lost, if it is to blame.
+    pub fn loss(&self) -> Option<Loss> {
+        match self {
+            Self::NotBegun { gone: true } => Some(Loss::Connection),
+            Self::Broken { gone: true } | Self::Died => Some(Loss::Job),
+            _ => None,
+        }
+    }
 }
 
 /// Judges a status. Only UNAVAILABLE, RESOURCE_EXHAUSTED and ABORTED are retried, and calls that broke off.
@@ -46,7 +77,8 @@ pub fn judge(status: &Status, file: &str, worker: &str) -> Verdict {
     // Our workers say more than a code can; those of XProf say nothing here.
     let word = status.metadata().get("xprof-error").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let message = message_of(status, worker);
-    let job = |code, fault| Verdict::Final(Error::Job { file: file.to_owned(), code, message: message.clone(), fault });
+    let failed = |code, fault| Error::Job { file: file.to_owned(), code, message: message.clone(), fault };
+    let (job, absent) = (|code, fault| Verdict::Final(failed(code, fault)), || failed("not_found", Fault::Absent));
     match (status.code(), word) {
         // The worker is well, but cannot read the file now.
         (Code::Unavailable, "io") | (Code::Aborted, _) => Verdict::Broken { gone: false },
@@ -62,7 +94,8 @@ pub fn judge(status: &Status, file: &str, worker: &str) -> Verdict {
         (Code::DeadlineExceeded, _) => timed_out(),
         (Code::InvalidArgument, _) => job("invalid_parameter", Fault::Client),
         (Code::NotFound, "not_found") => Verdict::Final(Error::core(file, CoreError::NotFound(message))),
-        (Code::NotFound, _) => job("not_found", Fault::Absent),
+        (Code::NotFound, "file_not_found") => Verdict::Unseen(absent()),
+        (Code::NotFound, _) => Verdict::Final(absent()),
         (Code::DataLoss | Code::OutOfRange, _) => job("malformed_trace", Fault::Trace),
         (Code::PermissionDenied | Code::Unauthenticated, _) => job("worker_denied", Fault::Server),
         (Code::Ok | Code::AlreadyExists | Code::Internal | Code::Unknown, _) => job("worker_failed", Fault::Server),
@@ -79,9 +112,13 @@ fn transport(status: &Status) -> Verdict {
         if error.is::<TimeoutExpired>() {
             return timed_out();
         }
+        // The connection was lost before the request had left.
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return Verdict::NotBegun { gone: true };
+        }
         next = error.source();
     }
-    Verdict::Broken { gone: true }
+    Verdict::Died
 }
 
 fn timed_out() -> Verdict {
@@ -108,7 +145,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A fresh budget: jobs that did not begin are tried for `wait` after the first failure.
+    /// A fresh budget: jobs that did not begin are tried for `wait` after the first failure; not at all if that is nothing.
     pub fn new(wait: Duration, deadline: Instant) -> Self {
         Self { broken: 0, attempts: 0, rounds: 0, give_up: None, wait, deadline }
     }
@@ -128,7 +165,7 @@ impl Budget {
     pub fn spend(&mut self, verdict: &Verdict, now: Instant) -> bool {
         match verdict {
             Verdict::Final(_) => return false,
-            Verdict::Broken { .. } | Verdict::Mismatch => self.broken += 1,
+            Verdict::Broken { .. } | Verdict::Died | Verdict::Mismatch | Verdict::Unseen(_) => self.broken += 1,
             Verdict::NotBegun { .. } | Verdict::Unknown => {}
         }
         let give_up = *self.give_up.get_or_insert(now + self.wait);
@@ -181,12 +218,13 @@ mod tests {
             status.metadata_mut().insert("xprof-error", tonic::metadata::MetadataValue::from_static(word));
             match judge(&status, "h.xplane.pb", "w") {
                 Verdict::Final(error) => format!("{}: {}", error.code(), error.chain()),
+                Verdict::Unseen(error) => format!("unseen: {}", error.chain()),
                 verdict => format!("{verdict:?}"),
             }
         };
         for (code, word, expected) in [
             (Code::NotFound, "not_found", "not_found: no such event"),
-            (Code::NotFound, "file_not_found", "not_found: h.xplane.pb: no such event"),
+            (Code::NotFound, "file_not_found", "unseen: h.xplane.pb: no such event"),
             (Code::FailedPrecondition, "unsupported", "unsupported: no such event"),
             (Code::FailedPrecondition, "trace_changed", "Mismatch"),
             (Code::FailedPrecondition, "artifact_version", "Mismatch"),
@@ -202,7 +240,7 @@ mod tests {
         let status = Status::from_error(Box::new(refused));
         assert!(matches!(judge(&status, "f", "w"), Verdict::NotBegun { gone: true }));
         let cut = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
-        assert!(matches!(judge(&cut, "f", "w"), Verdict::Broken { gone: true }));
+        assert!(matches!(judge(&cut, "f", "w"), Verdict::Died));
         let late = Status::from_error(Box::new(TimeoutExpired(())));
         assert!(matches!(judge(&late, "f", "w"), Verdict::Final(Error::TimedOut(_))));
     }
@@ -213,7 +251,7 @@ mod tests {
         let wait = Duration::from_millis(400);
         let mut budget = Budget::new(wait, now + Duration::from_mins(1));
         let broken = Verdict::Broken { gone: true };
-        assert!(budget.spend(&broken, now) && budget.spend(&broken, now));
+        assert!(budget.spend(&broken, now) && budget.spend(&Verdict::Died, now));
         assert!(!budget.spend(&broken, now), "the third broken attempt is the last");
 
         let mut budget = Budget::new(wait, now + Duration::from_mins(1));

@@ -87,7 +87,7 @@ pub(super) async fn answer(
     facts: &mut Facts,
 ) -> Result<(AnswerKey, Arc<CachedAnswer>)> {
     let tag = params.non_empty("tag").ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
-    let tool = registry::find(tag).map_err(|e| Error::core("", e))?;
+    let tool = registry::find_for_clients(tag).map_err(|e| Error::core("", e))?;
     let mut for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
     tool.check(&for_tool).map_err(|e| Error::core("", e))?;
     let is_strict = partial::is_strict(params).map_err(|e| Error::core("", e))?;
@@ -169,7 +169,11 @@ async fn compute(
                 empty = empty.with_sink(Box::new(sink.clone()));
             }
             let request_id = Arc::clone(&request.request_id);
-            let mut outcome = state.fanout.answer(request, empty).await?;
+            let only = (request.traces.len() == 1).then(|| Arc::clone(&request.traces[0].host));
+            let mut outcome = match state.fanout.answer(request, empty).await {
+                Ok(outcome) => outcome,
+                Err(error) => return Err(partial::with_missing(error, only, missing)),
+            };
             partial::leave_out(&mut outcome, &missing, &request_id, key.tool);
             let lasting = outcome.lasting;
             let engine = state.fanout.engine();

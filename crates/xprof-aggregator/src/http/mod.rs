@@ -8,6 +8,7 @@
 pub mod assets;
 pub mod catalog;
 pub mod data;
+pub mod debug;
 pub mod encode;
 pub mod gzip;
 pub mod json;

@@ -93,7 +93,7 @@ impl Failed {
 
 /// Whether a request wants every host or no answer.
 pub fn is_strict(params: &Params) -> xprof_core::Result<bool> {
-    match params.get(STRICT) {
+    match params.non_empty(STRICT) {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
         Some(_) if params.is_true(STRICT) => Ok(true),
@@ -130,6 +130,20 @@ pub fn leave_out(outcome: &mut Outcome, missing: &[FailedHost], request_id: &str
             }
         }
     }
+}
+
+/// A failure of all hosts that have a trace, with those that have none. `host` is the one with a trace if there is only one.
+pub fn with_missing(error: Error, host: Option<Arc<str>>, missing: Vec<FailedHost>) -> Error {
+    let (mut failed, first) = match (error, host) {
+        (error, _) if missing.is_empty() => return error,
+        (Error::EveryHost { failed, first }, _) => (failed.to_vec(), first),
+        (error, Some(host)) if error.spares_other_hosts() => {
+            (vec![FailedHost { host, cause: error.chain() }], Arc::new(error))
+        }
+        (error, _) => return error,
+    };
+    failed.extend(missing);
+    Error::EveryHost { failed: failed.into(), first }
 }
 
 #[cfg(test)]
@@ -180,6 +194,23 @@ mod tests {
             assert_eq!(refusal.as_ref().map(Error::code), strict.map(|(code, _)| code), "{partial}");
             assert!(!matches!(refusal, Some(Error::Incomplete { lasts, .. }) if Some(lasts) != strict.map(|(_, l)| l)));
         }
+    }
+
+    #[test]
+    fn hosts_without_a_trace_are_named_with_those_that_failed() {
+        let host = |name: &str| FailedHost { host: name.into(), cause: format!("{name} failed") };
+        let late = || Error::TimedOut("1s".into());
+        let every = Error::EveryHost { failed: [host("a"), host("b")].into(), first: late().into() };
+        let text = |error: Error, only: Option<&str>, missing: &[&str]| {
+            with_missing(error, only.map(Arc::from), missing.iter().map(|m| host(m)).collect()).chain()
+        };
+        assert_eq!(text(late(), Some("a"), &[]), "the request took longer than 1s");
+        assert_eq!(
+            text(late(), Some("a"), &["c"]),
+            "none of the 2 hosts can be answered for\na: the request took longer than 1s\nc: c failed"
+        );
+        assert_eq!(text(every, None, &["c"]).lines().count(), 4);
+        assert_eq!(text(Error::Internal("x".into()), Some("a"), &["c"]), "internal error: x");
     }
 
     #[test]

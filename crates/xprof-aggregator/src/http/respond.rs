@@ -101,7 +101,7 @@ pub fn not_modified(request: &HeaderMap, etag: &HeaderValue) -> bool {
 /// A failed request: the reason as text.
 pub fn failure(error: &Error) -> Response {
     let mut response = text(status(error), error.chain());
-    if matches!(error, Error::Overloaded(_) | Error::NoWorker { .. } | Error::Incomplete { lasts: false, .. }) {
+    if status(error) == StatusCode::SERVICE_UNAVAILABLE {
         retry_after(&mut response, Duration::from_secs(1));
     }
     response.extensions_mut().insert(Facts { code: error.code(), ..Facts::default() });
@@ -147,7 +147,8 @@ pub fn status(error: &Error) -> StatusCode {
         Error::Overloaded(_) | Error::NoWorker { .. } | Error::Changed(_) | Error::Incomplete { lasts: false, .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::Incomplete { lasts: true, .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Incomplete { lasts: true, .. } | Error::Poison { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::EveryHost { first, .. } => status(first),
         Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::Unreadable { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Job { fault, .. } => match fault {
@@ -184,6 +185,8 @@ mod tests {
             (Error::Internal("x".into()), 500),
             (Error::Incomplete { n_hosts: 2, failed: [].into(), lasts: true }, 422),
             (Error::Incomplete { n_hosts: 2, failed: [].into(), lasts: false }, 503),
+            (Error::Poison { file: "f".into(), workers: "w".into(), again: Duration::ZERO }, 422),
+            (Error::EveryHost { failed: [].into(), first: Error::TimedOut("1s".into()).into() }, 504),
             (Error::core("f", CoreError::invalid("resolution", "x", "a number")), 400),
             (Error::core("f", CoreError::UnknownTool("x".into())), 404),
             (Error::Job { file: "f".into(), code: "malformed_trace", message: "m".into(), fault: Fault::Trace }, 422),

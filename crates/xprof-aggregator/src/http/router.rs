@@ -12,7 +12,7 @@ use xprof_core::answer::Format;
 use super::layers::{self, Request};
 use super::path::{Target, query};
 use super::respond::{self, Facts, Response};
-use super::{catalog, data, meta, page, warm};
+use super::{catalog, data, debug, meta, page, warm};
 use crate::app::State;
 
 /// Answers one request. Only the way to `/data` lies in this future itself: it is moved for every request, and the other routes
@@ -34,6 +34,7 @@ pub async fn route(state: &Arc<State>, request: Request) -> Response {
         "/data_csv" => return data::serve(state, headers, &params, Format::Csv, request_id).await,
         "/config" => ("config", Ok(meta::config(&state.config.page, headers))),
         "/version" => ("version", Ok(meta::version(headers))),
+        debug::PATH => ("debug_workers", Ok(debug::serve(state, headers, raw_path))),
         "/capture_profile" => ("capture_profile", Ok(no_capture())),
         "/generate_cache" => {
             ("generate_cache", warm::serve(state, request.method(), &params, request_id).boxed().await)

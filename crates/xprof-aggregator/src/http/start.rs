@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use xprof_core::answer::html as markup;
 use xprof_core::tools::{Params, registry};
 
 use super::page::root_of;
@@ -22,6 +23,10 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:
 
 /// Beyond this a list of runs is no longer read but searched.
 const MAX_RUNS: usize = 1000;
+
+/// What a program says that has only the pages of this file.
+const NO_UI: &str = "<p class=\"notice\">This program was built without its web page. <code>cargo xtask ui</code> builds the page \
+    (it needs Node); the next <code>cargo build</code> takes it in.</p>";
 
 /// Tools whose answer has a table, which can be taken away as CSV.
 const TABLE_TOOLS: [&str; 9] = [
@@ -50,8 +55,18 @@ pub async fn serve(state: &State, request: &HeaderMap, raw_path: &str, params: &
             (respond::status(&error), frame(&root, "Not available", &body))
         }
     };
-    let mut response = respond::document(request, "text/html", page);
+    let mut response = html(request, page);
     *response.status_mut() = status;
+    response
+}
+
+/// Another page in the same frame.
+pub(super) fn page(request: &HeaderMap, raw_path: &str, title: &str, body: &str) -> Response {
+    html(request, frame(&root_of(raw_path), title, body))
+}
+
+fn html(request: &HeaderMap, page: String) -> Response {
+    let mut response = respond::document(request, "text/html", page);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
@@ -81,7 +96,7 @@ async fn runs_page(state: &State, root: &str, params: &Params) -> Result<String>
             let _ = write!(body, "<p class=\"quiet\">The first {MAX_RUNS} are shown; the filter finds the others.</p>");
         }
     }
-    Ok(frame(root, "Runs", &body))
+    Ok(frame(root, "Runs", &format!("{NO_UI}{body}")))
 }
 
 fn empty_notice(state: &State) -> String {
@@ -170,36 +185,17 @@ fn frame(root: &str, title: &str, body: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title} · Profiles</title>\
          <link rel=\"icon\" href=\"data:,\"><link rel=\"stylesheet\" href=\"{root}assets/start.css\"></head>\
          <body><header><h1>{title}</h1><p class=\"quiet\">xprof-aggregator {version}</p></header>\
-         <p class=\"notice\">This program was built without its web page. <code>cargo xtask ui</code> builds the page \
-         (it needs Node); the next <code>cargo build</code> takes it in.</p><main>{body}</main>\
+         <main>{body}</main>\
          <footer class=\"quiet\"><a href=\"{root}runs\">runs</a> · <a href=\"{root}config\">config</a> · \
-         <a href=\"{root}version\">version</a> · documentation: the folder <code>docs</code> of this project</footer>\
+         <a href=\"{root}version\">version</a> · <a href=\"{root}debug/workers\">workers</a> · documentation: the folder <code>docs</code> of this project</footer>\
          </body></html>",
         title = escape(title)
     )
 }
 
-fn escape(text: &str) -> String {
+/// A text as it stands in HTML.
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
+    markup::push_escaped(&mut out, text);
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_everything_that_means_something() {
-        assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
-    }
 }

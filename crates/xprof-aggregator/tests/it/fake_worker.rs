@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use prost::Message as _;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server as GrpcServer;
@@ -40,6 +41,9 @@ pub enum Does {
     Wait(Arc<Semaphore>),
     /// Never answers for the trace of this host.
     HangFor(&'static str),
+    /// Loses all its connections as soon as it gets the trace of this host, as if it had died and come back at once; answers
+    /// when no death is left.
+    DieFor(&'static str, Arc<Semaphore>),
     /// Fails with this status once the gate is open, and answers from then on.
     WaitAndFail(Arc<Semaphore>, Code),
     /// Knows only XProf's protocol; writes the op statistics beside the trace.
@@ -54,13 +58,14 @@ pub struct Fake {
     pub legacy_jobs: Arc<AtomicU32>,
     pub last: Arc<Mutex<Option<MapRequest>>>,
     pub abandoned: Arc<AtomicBool>,
+    pub death: Arc<Notify>,
 }
 
 /// A fake worker that listens; it stops when it is dropped.
 pub struct Running {
     pub fake: Fake,
     pub address: SocketAddr,
-    _task: AbortOnDropHandle<()>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -75,19 +80,44 @@ impl Running {
             legacy_jobs: Arc::default(),
             last: Arc::default(),
             abandoned: Arc::default(),
+            death: Arc::default(),
         };
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let at: SocketAddr = address.parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inner = listener.local_addr().unwrap();
         let serving = GrpcServer::builder()
             .add_service(WorkerServer::new(fake.clone()))
             .add_service(XprofAnalysisWorkerServiceServer::new(fake.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
-        let task = tokio::spawn(serving.map(|served| served.unwrap()));
-        Self { fake, address, _task: AbortOnDropHandle::new(task) }
+        let serving = tokio::spawn(serving.map(|served| served.unwrap()));
+        // Clients reach it through this door: closing a connection there is how it dies.
+        let door = TcpListener::bind(SocketAddr::new(at.ip(), at.port())).await.unwrap();
+        let address = door.local_addr().unwrap();
+        let open = tokio::spawn(pass(door, inner, Arc::clone(&fake.death)));
+        Self { fake, address, _tasks: [serving, open].map(AbortOnDropHandle::new).into() }
     }
 
     pub fn jobs(&self) -> u32 {
         self.fake.jobs.load(Ordering::SeqCst)
+    }
+}
+
+/// Connects each client of the door to the worker behind it, until death parts them.
+async fn pass(door: TcpListener, inner: SocketAddr, death: Arc<Notify>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = door.accept() => {
+                let (mut client, _) = accepted.unwrap();
+                connections.spawn(async move {
+                    let mut worker = TcpStream::connect(inner).await.unwrap();
+                    // Either side may close at any time.
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut worker).await;
+                });
+            }
+            () = death.notified() => connections.abort_all(),
+            Some(_) = connections.join_next() => {}
+        }
     }
 }
 
@@ -127,11 +157,19 @@ impl Worker for Fake {
         let answer = vec![part(Part::Chunk(artifact.into())), part(Part::Done(done))];
         match does {
             Does::Answer => Ok(Response::new(stream::iter(answer).boxed())),
-            Does::FailFor(bad, _) | Does::HangFor(bad) if bad != host => {
+            Does::FailFor(bad, _) | Does::HangFor(bad) | Does::DieFor(bad, _) if bad != host => {
                 Ok(Response::new(stream::iter(answer).boxed()))
             }
             Does::Fail(code) | Does::FailFor(_, code) => Err(Status::new(code, "said the worker")),
             Does::HangFor(_) => std::future::pending().await,
+            Does::DieFor(_, deaths) => match deaths.try_acquire() {
+                Ok(death) => {
+                    death.forget();
+                    self.death.notify_one();
+                    std::future::pending().await
+                }
+                Err(_) => Ok(Response::new(stream::iter(answer).boxed())),
+            },
             Does::EndEarly => Ok(Response::new(stream::iter(answer.into_iter().take(1)).boxed())),
             Does::Wait(gate) => {
                 let watch = Watch(Arc::clone(&self.abandoned));

@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 use xprof_aggregator::App;
 use xprof_aggregator::app::build_with;
 use xprof_aggregator::config::{Config, PROGRAM, RawConfig};
-use xprof_aggregator::workers::resolve::Lookup;
+use xprof_aggregator::workers::lookup::Lookup;
 use xprof_service::config::{Sources, Start, load};
 use xprof_service::metrics::Metrics;
 
@@ -90,6 +90,13 @@ impl Server {
         let metrics = Metrics::new();
         let app = build_with(config(&all), metrics.clone(), lookup).unwrap();
         Self { app, logdir, metrics }
+    }
+
+    /// Waits until so many workers are known to be well: before, the first one that answered a probe gets all jobs.
+    pub async fn serving(self, n_workers: i64) -> Self {
+        let count = || self.metrics.value("xprof_workers_serving_count");
+        until("workers that serve", || count() == Some(n_workers)).await;
+        self
     }
 
     /// Below the log directory.

@@ -1,6 +1,7 @@
 // A browser that reaches nothing but this machine, and pages that remember what went wrong in them.
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
+import sharp from 'sharp';
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const IMAGES = '../../../docs/images';
@@ -30,7 +31,7 @@ export async function open(browser, { theme = 'light', width = 1440, height = 90
   });
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('console', (message) => {
-    if (message.type() === 'error') faults.push(message.text());
+    if (message.type() === 'error') faults.push(`${message.text()} ${message.location().url}`);
   });
   return { page, faults, asked, close: () => context.close() };
 }
@@ -52,6 +53,7 @@ export async function shoot(page, name) {
   mkdirSync(IMAGES, { recursive: true });
   const path = `${IMAGES}/${name}.png`;
   await page.mouse.move(0, 0);
-  await page.screenshot({ path, animations: 'disabled', caret: 'hide' });
-  return statSync(path).size;
+  const picture = await page.screenshot({ animations: 'disabled', caret: 'hide' });
+  const { size } = await sharp(picture).png({ palette: true, colours: 64, effort: 10, dither: 0 }).toFile(path);
+  return size;
 }

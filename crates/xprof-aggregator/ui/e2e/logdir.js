@@ -11,18 +11,17 @@ export const hasCorpus = CORPUS.every((dir) => existsSync(dir));
 /** For tests about the corpus's traces. */
 export const needsCorpus = { skip: hasCorpus ? false : 'SKIPPED: there is no corpus' };
 
-export function makeLogdir({ empty = false, extraRuns = 0 } = {}) {
+export function makeLogdir({ extraRuns = 0, copies = 0 } = {}) {
   const logdir = mkdtempSync(join(tmpdir(), 'xprof-ui-'));
   const runs = join(logdir, 'plugins/profile');
   mkdirSync(runs, { recursive: true });
-  if (!empty) {
-    for (const dir of [...OWN, ...CORPUS].filter((dir) => existsSync(dir))) cpSync(`${dir}/plugins/profile`, runs, { recursive: true });
-    const host = readdirSync(`${runs}/jax_cpu_mlp`).find((name) => name.endsWith('.xplane.pb'));
-    for (const name of ['a', 'b']) cpSync(`${runs}/jax_cpu_mlp/${host}`, `${runs}/one_of_three_damaged/${name}.xplane.pb`);
-    writeFileSync(`${runs}/one_of_three_damaged/c.xplane.pb`, DAMAGED);
-    mkdirSync(`${runs}/damaged`);
-    writeFileSync(`${runs}/damaged/host0.xplane.pb`, DAMAGED);
-  }
+  for (const dir of [...OWN, ...CORPUS].filter((dir) => existsSync(dir))) cpSync(`${dir}/plugins/profile`, runs, { recursive: true });
+  const host = readdirSync(`${runs}/jax_cpu_mlp`).find((name) => name.endsWith('.xplane.pb'));
+  for (const name of ['a', 'b']) cpSync(`${runs}/jax_cpu_mlp/${host}`, `${runs}/one_of_three_damaged/${name}.xplane.pb`);
+  writeFileSync(`${runs}/one_of_three_damaged/c.xplane.pb`, DAMAGED);
+  mkdirSync(`${runs}/damaged`);
+  writeFileSync(`${runs}/damaged/host0.xplane.pb`, DAMAGED);
+  for (let n = 1; n <= copies; n++) cpSync(`${runs}/jax_cpu_mlp`, `${runs}/nightly_2026_03_${String(n).padStart(2, '0')}`, { recursive: true });
   for (let n = 0; n < extraRuns; n++) {
     const run = `${runs}/train_${String(n).padStart(4, '0')}`;
     mkdirSync(run);

@@ -22,7 +22,7 @@ test('a TPU inference run', needsCorpus, async () => {
 test('a CPU training run with steps', needsCorpus, async () => {
   const { page, close } = await t.visit('r/jax_cpu_mlp_train/overview');
   await settled(page);
-  assert.match(await text(page, 'tile-step'), /43\.7 ms\s*σ 18\.9/);
+  assert.match(await text(page, 'tile-step'), /43\.7 ms\s*σ 18\.9 ms/);
   assert.match(await text(page, 'chart-steps'), /10 steps/);
   await page.getByLabel('as a table').check();
   assert.equal(await page.getByTestId('grid-steps').getByRole('grid').getAttribute('aria-rowcount'), '13');

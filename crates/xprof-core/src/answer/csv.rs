@@ -12,9 +12,10 @@ pub fn write(table: &DataTable) -> String {
     write_line(&mut out, table.columns(), |column, out| write_text(out, &column.label));
     // A row without cells leaves no line.
     for row in table.rows().filter(|row| !row.is_empty()) {
-        write_line(&mut out, row, |cell, out| write_value(out, &cell.value));
+        write_line(&mut out, row, |cell, out| write_value(out, cell));
     }
-    String::from_utf8(out).unwrap_or_default()
+    // All of it is text.
+    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
 fn write_line<T>(out: &mut Vec<u8>, fields: &[T], write: impl Fn(&T, &mut Vec<u8>)) {
@@ -28,7 +29,6 @@ fn write_line<T>(out: &mut Vec<u8>, fields: &[T], write: impl Fn(&T, &mut Vec<u8
 
 fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Null => {}
         // What JSON cannot say arrives as null, and null is an empty field.
         Value::Number(number) if !number.is_finite() => {}
         Value::Number(number) => write_python(out, *number),
@@ -58,7 +58,7 @@ mod tests {
         let mut table = DataTable::new();
         assert_eq!(write(&table), "\n");
         table.column("a", ColumnType::String, "").column("b", ColumnType::Number, "B");
-        table.row(["x \"y\"\nz".into(), 1.0.into()]).row([]).row([Value::Null.into(), f64::NAN.into()]);
+        table.row(["x \"y\"\nz".into(), 1.0.into()]).row([]).row(["".into(), f64::NAN.into()]);
         table.row([true.into(), 1e22.into()]).row([1e15.into(), 1e-5.into()]);
         assert_eq!(
             write(&table),

@@ -54,8 +54,6 @@ pub struct Column {
 /// What one cell holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing. `parity:` written as an empty string.
-    Null,
     /// Text.
     Text(Text),
     /// A number.
@@ -94,47 +92,12 @@ impl From<Text> for Value {
     }
 }
 
-/// One cell: a value and, rarely, what is shown in its place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
-    /// Its value.
-    pub value: Value,
-    /// Present only in the few tables that format their cells.
-    extra: Option<Box<Extra>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Extra {
-    formatted: Option<Text>,
-    properties: Properties,
-}
-
-impl<T: Into<Value>> From<T> for Cell {
-    fn from(value: T) -> Self {
-        Self { value: value.into(), extra: None }
-    }
-}
-
-impl Cell {
-    /// The same cell, shown as `text`.
-    pub fn shown_as(mut self, text: impl Into<Text>) -> Self {
-        self.extra.get_or_insert_default().formatted = Some(text.into());
-        self
-    }
-
-    /// The same cell with a property.
-    pub fn with_property(mut self, name: impl Into<Text>, value: impl Into<Text>) -> Self {
-        self.extra.get_or_insert_default().properties.insert(name.into(), value.into());
-        self
-    }
-}
-
 /// A table.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DataTable {
     columns: Vec<Column>,
     /// All cells, row after row: one allocation instead of one per row.
-    cells: Vec<Cell>,
+    cells: Vec<Value>,
     /// Where each row ends in `cells`.
     row_ends: Vec<usize>,
     properties: Properties,
@@ -166,7 +129,7 @@ impl DataTable {
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> &mut Self {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Value>) -> &mut Self {
         self.cells.extend(cells);
         self.row_ends.push(self.cells.len());
         self
@@ -184,7 +147,7 @@ impl DataTable {
     }
 
     /// The rows in order.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[Cell]> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[Value]> {
         (0..self.row_ends.len()).map(|i| {
             let start = if i == 0 { 0 } else { self.row_ends[i - 1] };
             &self.cells[start..self.row_ends[i]]
@@ -205,7 +168,7 @@ impl DataTable {
         out.extend_from_slice(b",\"rows\":[");
         separated(out, self.rows(), |row, out| {
             out.extend_from_slice(b"{\"c\":[");
-            separated(out, row, Cell::write_json);
+            separated(out, row, Value::write_json);
             out.extend_from_slice(b"]}");
         });
         out.extend_from_slice(b"]}");
@@ -225,31 +188,14 @@ impl Column {
     }
 }
 
-impl Cell {
+impl Value {
     fn write_json(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        if let Some(extra) = &self.extra {
-            if let Some(formatted) = &extra.formatted {
-                out.extend_from_slice(b"\"f\":");
-                write_string(out, formatted);
-            }
-            let start = out.len();
-            write_properties(out, &extra.properties);
-            if extra.formatted.is_some() {
-                out.push(b',');
-            } else if out.len() > start {
-                // Nothing stands before the properties, so their comma moves behind them.
-                out.remove(start);
-                out.push(b',');
-            }
-        }
-        out.extend_from_slice(b"\"v\":");
-        match &self.value {
-            Value::Null => out.extend_from_slice(b"\"\""),
-            Value::Text(text) => write_string(out, text),
-            Value::Number(number) => write_shortest(out, *number),
-            Value::Bool(true) => out.extend_from_slice(b"true"),
-            Value::Bool(false) => out.extend_from_slice(b"false"),
+        out.extend_from_slice(b"{\"v\":");
+        match self {
+            Self::Text(text) => write_string(out, text),
+            Self::Number(number) => write_shortest(out, *number),
+            Self::Bool(true) => out.extend_from_slice(b"true"),
+            Self::Bool(false) => out.extend_from_slice(b"false"),
         }
         out.push(b'}');
     }
@@ -294,7 +240,7 @@ mod tests {
         check(&table, r#"{"cols":[],"rows":[]}"#);
         table.column("rank", ColumnType::Number, "Rank").column_with_role("tip", ColumnType::String, "T", "tooltip");
         table.property("task_type", "Training").property("a", "b");
-        table.row([1.0.into(), "De\"vice".into()]).row([]).row([Value::Null.into(), true.into(), f64::NAN.into()]);
+        table.row([1.0.into(), "De\"vice".into()]).row([]).row(["".into(), true.into(), f64::NAN.into()]);
         check(
             &table,
             concat!(
@@ -303,17 +249,5 @@ mod tests {
                 r#""rows":[{"c":[{"v":1.0},{"v":"De\"vice"}]},{"c":[]},{"c":[{"v":""},{"v":true},{"v":null}]}]}"#
             ),
         );
-    }
-
-    #[test]
-    fn writes_formatted_cells() {
-        let mut table = DataTable::new();
-        table.row([
-            Cell::from(2048.0).shown_as("2.0K"),
-            Cell::from(1.0).with_property("k", "v"),
-            Cell::from(1.0).shown_as("one").with_property("k", "v"),
-        ]);
-        let cells = r#"{"f":"2.0K","v":2048.0},{"p":{"k":"v"},"v":1.0},{"f":"one","p":{"k":"v"},"v":1.0}"#;
-        check(&table, &format!(r#"{{"cols":[],"rows":[{{"c":[{cells}]}}]}}"#));
     }
 }

@@ -101,13 +101,6 @@ impl<'a> JsonWriter<'a> {
         self
     }
 
-    /// Writes `null`.
-    pub fn null(&mut self) -> &mut Self {
-        self.separate();
-        self.out.extend_from_slice(b"null");
-        self
-    }
-
     /// Writes a value that is JSON already.
     pub fn raw(&mut self, json: &[u8]) -> &mut Self {
         self.separate();

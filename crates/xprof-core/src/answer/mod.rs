@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod datatable;
+pub mod html;
 pub mod json;
 pub mod number;
 

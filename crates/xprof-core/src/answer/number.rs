@@ -108,7 +108,8 @@ pub fn fixed(value: f64, decimals: usize) -> String {
 fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::with_capacity(24);
     write(&mut out);
-    String::from_utf8(out).unwrap_or_default()
+    // Digits, signs and `nan` are ASCII.
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Appends a whole number.

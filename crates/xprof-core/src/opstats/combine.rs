@@ -12,13 +12,11 @@ use xprof_proto::xprof::worker::v1;
 
 use super::NO_STATS;
 use super::combine_steps::StepCombiner;
+use super::core_ids;
 use super::merge::{NumCores, OpMetricsDbCombiner};
 use super::run_environment::RunEnvironmentCombiner;
 use super::tf_functions;
 use crate::reduction::Finished;
-
-/// How far apart the core ids of two hosts are.
-const CORE_IDS_PER_HOST: u32 = 1000;
 
 /// Kernels beyond these are not kept.
 const MAX_KERNELS: usize = 1000;
@@ -83,7 +81,7 @@ impl Combiner {
 
     fn add_facts(&mut self, host: &OpStats) {
         for (id, details) in &host.core_id_to_details {
-            let id = global_core_id(self.n_hosts, *id);
+            let id = core_ids::in_run(self.n_hosts, *id);
             self.whole.core_id_to_details.entry(id).or_insert_with(|| details.clone());
         }
         for (id, name) in &host.program_id_to_name_map {
@@ -211,11 +209,6 @@ pub fn sort_kernels(reports: &mut [KernelReport]) {
             .then_with(|| key(a).cmp(&key(b)))
             .then_with(|| a.op_name.cmp(&b.op_name))
     });
-}
-
-/// A core's id in the whole run.
-pub fn global_core_id(host_idx: usize, core_id: u32) -> u32 {
-    (host_idx as u32).wrapping_mul(CORE_IDS_PER_HOST).wrapping_add(core_id)
 }
 
 #[cfg(test)]

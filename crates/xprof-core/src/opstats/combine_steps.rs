@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use xprof_proto::tensorflow::profiler::{OpMetricsDb, OpStats, PerCoreStepInfo, StepDatabaseResult};
 
-use super::combine::global_core_id;
+use super::core_ids;
 use super::hardware::has_device;
 use super::step_intersection::{Alignment, Span, StepIntersection, intersect, step_span};
 use super::step_ops::{StepOps, ops_of_steps};
@@ -181,14 +181,14 @@ impl Slot {
     fn add(&mut self, host_idx: usize, part: &PerCoreStepInfo, is_whole: bool) {
         for (core, info) in &part.step_info_per_core {
             let cores = &mut self.step.step_info_per_core;
-            cores.entry(global_core_id(host_idx, *core)).or_insert_with(|| info.clone());
+            cores.entry(core_ids::in_run(host_idx, *core)).or_insert_with(|| info.clone());
         }
         for (core, db) in &part.all_reduce_db_per_core {
             let cores = &mut self.step.all_reduce_db_per_core;
-            cores.entry(global_core_id(host_idx, *core)).or_insert_with(|| db.clone());
+            cores.entry(core_ids::in_run(host_idx, *core)).or_insert_with(|| db.clone());
         }
         for (core, replica) in &part.core_id_to_replica_id_map {
-            self.step.core_id_to_replica_id_map.entry(global_core_id(host_idx, *core)).or_insert(*replica);
+            self.step.core_id_to_replica_id_map.entry(core_ids::in_run(host_idx, *core)).or_insert(*replica);
         }
         // An absent table is merged like an empty one, for merging leaves a trace of itself.
         let no_ops = OpMetricsDb::default();

@@ -7,6 +7,8 @@
 pub mod build;
 pub mod combine;
 mod combine_steps;
+pub mod core_ids;
+pub mod event_type;
 pub mod framework_ops;
 pub mod hardware;
 mod inference;

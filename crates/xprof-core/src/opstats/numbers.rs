@@ -104,16 +104,6 @@ impl Stat {
         self.count == 0
     }
 
-    /// How many numbers there are.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The sum.
-    pub fn sum(&self) -> f64 {
-        self.sum
-    }
-
     /// The mean, 0 of nothing.
     pub fn avg(&self) -> f64 {
         if self.is_empty() { 0.0 } else { self.sum / self.count as f64 }

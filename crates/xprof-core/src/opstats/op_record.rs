@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use xprof_proto::tensorflow::profiler::{OpMetrics, SourceInfo};
 
 use super::numbers::{ps_to_us, safe_div};
+use crate::answer::html;
 
 /// The times of one op.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -81,25 +82,12 @@ pub fn source_cell(source: Option<&SourceInfo>) -> String {
         return String::new();
     };
     let mut cell = String::from("<div class='source-info-cell' title='");
-    push_escaped(&mut cell, &source.stack_frame);
+    html::push_escaped(&mut cell, &source.stack_frame);
     cell.push_str("'>");
-    push_escaped(&mut cell, &source.file_name);
+    html::push_escaped(&mut cell, &source.file_name);
     // Writing to a string cannot fail.
     let _ = write!(cell, ":{}</div>", source.line_number);
     cell
-}
-
-fn push_escaped(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
 }
 
 #[cfg(test)]

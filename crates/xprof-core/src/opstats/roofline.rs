@@ -44,8 +44,6 @@ impl<'a> Peaks<'a> {
 /// Data that went to or came from one memory.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Traffic {
-    /// In bytes.
-    pub bytes: u64,
     /// In GiB/s.
     pub bandwidth: f64,
     /// Floating-point operations per byte.
@@ -82,7 +80,6 @@ impl Roofline {
     pub fn new(op: &OpMetrics, peaks: &Peaks<'_>) -> Self {
         let ns = ps_to_ns(op.time_ps);
         let traffic = |bytes: u64| Traffic {
-            bytes,
             bandwidth: gibibytes_per_second(bytes as f64, ns),
             intensity: safe_div(op.flops_v2, bytes as f64),
         };
@@ -217,9 +214,10 @@ mod tests {
         let r = check(HardwareType::CpuOnly, &op, "HBM", 1e9 / f64::from(2 << 20));
         assert_eq!((r.flop_rate, r.model_flop_rate), (1000.0, 0.0));
         assert_eq!(r.all.intensity, 1e9 / f64::from(1 << 20));
-        let bytes = [r.hbm, r.cmem_read, r.cmem_write, r.vmem_read, r.vmem_write].map(|t| t.bytes >> 20);
-        assert_eq!(bytes, [2, 3, 0, 0, 4]);
-        // 2 MiB in a millisecond.
+        let bytes =
+            [r.hbm, r.cmem_read, r.cmem_write, r.vmem_read, r.vmem_write].map(|t| (t.bandwidth * 1.024).round());
+        // Mebibytes in a millisecond.
+        assert_eq!(bytes, [2.0, 3.0, 0.0, 0.0, 4.0]);
         assert!((r.hbm.bandwidth - 1000.0 / 512.0).abs() < 1e-12);
     }
 

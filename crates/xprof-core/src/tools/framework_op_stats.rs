@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use xprof_proto::tensorflow::profiler::{OpMetrics, OpMetricsDb};
 
 use crate::answer::Answer;
-use crate::answer::datatable::{Cell, ColumnType, DataTable};
+use crate::answer::datatable::{ColumnType, DataTable, Value};
 use crate::op_name::is_gradient;
 use crate::opstats::framework_ops::{IDLE, Idle, regroup};
 use crate::opstats::numbers::safe_div;
@@ -127,13 +127,13 @@ impl Tables<'_> {
         table
     }
 
-    fn cells(&self, side: Side, op: &OpMetrics, times: &OpTimes, rank: Rank) -> Vec<Cell> {
+    fn cells(&self, side: Side, op: &OpMetrics, times: &OpTimes, rank: Rank) -> Vec<Value> {
         let rates = Roofline::new(op, &self.peaks);
         let (on_device, on_host) = match side {
             Side::Device => (rank, Rank::default()),
             Side::Host => (Rank::default(), rank),
         };
-        let mut cells: Vec<Cell> = vec![
+        let mut cells: Vec<Value> = vec![
             rank.rank.into(),
             (if side == Side::Device { "Device" } else { "Host" }).into(),
             op.category.clone().into(),

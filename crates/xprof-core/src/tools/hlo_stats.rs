@@ -222,7 +222,7 @@ mod tests {
         let table = table_of(ops);
         let at: Vec<usize> =
             columns.iter().map(|id| table.columns().iter().position(|c| c.id == *id).unwrap()).collect();
-        let got: Vec<Vec<Value>> = table.rows().map(|row| at.iter().map(|i| row[*i].value.clone()).collect()).collect();
+        let got: Vec<Vec<Value>> = table.rows().map(|row| at.iter().map(|i| row[*i].clone()).collect()).collect();
         assert_eq!(got, expected);
     }
 

@@ -45,6 +45,9 @@ pub trait Tool: 'static {
     /// in no time however long the trace is.
     const NEEDS_EVENTS: bool = true;
 
+    /// Whether it is a step of another tool, which aggregators ask of workers, and no answer of its own.
+    const IS_STEP: bool = false;
+
     /// What the client may ask for.
     type Options: Send;
     /// What map leaves for reduce.

@@ -34,6 +34,8 @@ pub struct Entry {
     pub map_params: &'static [&'static str],
     /// Whether map looks at events, see [`Tool::NEEDS_EVENTS`].
     pub needs_events: bool,
+    /// Whether only workers answer it, see [`Tool::IS_STEP`].
+    pub is_step: bool,
     /// The kind of artifact that map makes. Tools of one kind share their artifacts.
     pub artifact_kind: &'static str,
     /// The version of that artifact's encoding.
@@ -73,6 +75,7 @@ impl Entry {
             name: T::NAME,
             map_params: T::MAP_PARAMS,
             needs_events: T::NEEDS_EVENTS,
+            is_step: T::IS_STEP,
             artifact_kind: T::Artifact::KIND,
             artifact_version: T::Artifact::VERSION,
             check: |params| T::options(params).map(drop),
@@ -213,7 +216,12 @@ pub static TOOLS: &[Entry] = &[
     Entry::of::<TraceViewer>(),
 ];
 
-/// The tool of that name.
+/// The tool of that name, if clients may ask for it.
+pub fn find_for_clients(name: &str) -> Result<&'static Entry> {
+    find(name).and_then(|tool| if tool.is_step { Err(Error::UnknownTool(name.into())) } else { Ok(tool) })
+}
+
+/// The tool or the step of that name.
 pub fn find(name: &str) -> Result<&'static Entry> {
     TOOLS.iter().find(|t| t.name == name).ok_or_else(|| Error::UnknownTool(name.into()))
 }

@@ -11,28 +11,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Response, Status};
+use xprof_core::artifact::Artifact as _;
+use xprof_core::opstats::HostStats;
 use xprof_core::session::{OP_STATS_SUFFIX, host_of_file};
 use xprof_core::tools::{Params, registry};
 use xprof_proto::xprof::pywrap::xprof_analysis_worker_service_server::XprofAnalysisWorkerService;
 use xprof_proto::xprof::pywrap::{WorkerProfileDataRequest, WorkerProfileDataResponse};
-use xprof_proto::xprof::worker::v1::HostStats;
+use xprof_proto::xprof::worker::v1;
 use xprof_service::engine::{Engine, MapJob, Mapped};
 use xprof_service::storage::StorageError;
 
 use super::{Calls, deadline, status};
 use crate::App;
-
-/// The tools that share one stored file.
-const OP_STATS_TOOLS: [&str; 8] = [
-    "framework_op_stats",
-    "hlo_stats",
-    "input_pipeline_analyzer",
-    "kernel_stats",
-    "op_profile",
-    "overview_page",
-    "pod_viewer",
-    "roofline_model",
-];
 
 /// The tools that XProf knows but does not distribute.
 const NOT_DISTRIBUTED: [&str; 7] = [
@@ -44,9 +34,6 @@ const NOT_DISTRIBUTED: [&str; 7] = [
     "smart_suggestion",
     "trace_viewer",
 ];
-
-/// The sub-step of `smart_suggestion` whose result travels inside the answer.
-const EVENT_TIME_FRACTION: &str = "event_time_fraction_analyzer";
 
 /// The service.
 #[derive(Debug)]
@@ -83,12 +70,12 @@ impl XprofAnalysisWorkerService for Legacy {
             request_id: Arc::clone(&request_id),
             on_stage: None,
         };
-        let output = if OP_STATS_TOOLS.contains(&tool) {
-            // One artifact serves the family, so every tool of it is mapped as the one that has no options.
-            let entry = registry::find(OP_STATS_TOOLS[5]).map_err(|e| status::from_core(&e))?;
+        let known = registry::find(tool).ok();
+        let output = if let Some(entry) = known.filter(|t| t.artifact_kind == HostStats::KIND) {
+            // One stored file serves the whole family.
             self.op_stats(&path, job(entry)).await?
-        } else if tool == EVENT_TIME_FRACTION {
-            let entry = registry::find(tool).map_err(|_| not_implemented())?;
+        } else if let Some(entry) = known.filter(|t| t.is_step) {
+            // Its result travels inside the answer.
             let params = origin.parameters.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
             let mapped = self.run(MapJob { params, ..job(entry) }).await?;
             self.encode(&mapped).await?
@@ -119,8 +106,8 @@ impl Legacy {
         }
         let mapped = self.run(job).await?;
         let encoded = self.encode(&mapped).await?;
-        let stats =
-            HostStats::decode(encoded).map_err(|e| status::internal(format!("the op statistics are damaged: {e}")))?;
+        let stats = v1::HostStats::decode(encoded)
+            .map_err(|e| status::internal(format!("the op statistics are damaged: {e}")))?;
         let bytes = stats.op_stats.unwrap_or_default().encode_to_vec();
         let written = self.engine.storage().write_atomic(&stored, bytes.into()).await;
         written.map_err(|e| status::from_storage(&e))?;

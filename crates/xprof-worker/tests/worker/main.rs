@@ -190,6 +190,27 @@ async fn honours_deadlines() {
 }
 
 #[tokio::test]
+async fn refuses_what_would_wait_behind_too_many() {
+    let cluster = Cluster::start(&["-m", "1", "--max_waiting_jobs=1"]).await;
+    let traces = ["h0", "h1", "h2"].map(|host| cluster.trace(host));
+    let release = cluster.block_pool().await;
+    let running = cluster.map(request(&traces[0], "op_profile"));
+    let waiting = async {
+        cluster.until("xprof_map_running_jobs", 1).await;
+        cluster.map(request(&traces[1], "op_profile")).await
+    };
+    let refused = async {
+        cluster.until("xprof_map_waiting_jobs", 1).await;
+        let status = cluster.map(request(&traces[2], "op_profile")).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "the queue is full: 1 jobs wait"));
+        assert_eq!(status.metadata().get("xprof-retry").unwrap(), "elsewhere");
+        drop(release);
+    };
+    let (running, waiting, ()) = tokio::join!(running, waiting, refused);
+    assert!(running.is_ok() && waiting.is_ok(), "those before it are answered");
+}
+
+#[tokio::test]
 async fn drains_what_runs_and_tells_health() {
     let cluster = Cluster::start(&[]).await;
     let trace = cluster.trace("h0");

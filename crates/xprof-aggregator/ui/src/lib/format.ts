@@ -29,6 +29,7 @@ export function percent(value: number): string {
 const TIMES = [['s', 1e9], ['ms', 1e6], ['µs', 1e3], ['ns', 1]] as const;
 
 export function duration(ns: number): string {
+  if (!Number.isFinite(ns)) return '–';
   const [unit, size] = TIMES.find(([, size]) => Math.abs(ns) >= size) ?? ['ns', 1];
   return `${number(ns / size)} ${unit}`;
 }

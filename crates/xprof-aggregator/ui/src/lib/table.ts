@@ -31,17 +31,16 @@ export interface DataTable {
   readonly p?: Readonly<Record<string, string>>;
 }
 
-/** Tools that write percentages as such; the others write fractions. */
+/** Tools that write percentages as such, as do the waiting times of steps; the others write fractions. */
 const HUNDREDTHS = new Set(['hlo_stats', 'kernel_stats']);
 
 export function readTable(answer: DataTable, tool: string): Table {
   const kept = answer.cols.map((col, at) => ({ col, at })).filter(({ col }) => col.id !== 'tooltip');
-  const scale = HUNDREDTHS.has(tool) ? 1 : 100;
   const percents = new Set(kept.filter(({ col }) => isPercent(col)).map(({ at }) => at));
   const rows = answer.rows.map(({ c }) =>
     kept.map(({ at }): Cell => {
       const value = c[at]?.v ?? null;
-      if (percents.has(at) && typeof value === 'number') return value * scale;
+      if (percents.has(at) && typeof value === 'number') return value * (HUNDREDTHS.has(tool) || /^infeedPercent/.test(answer.cols[at]!.id) ? 1 : 100);
       return typeof value === 'string' ? plainText(value) : value;
     }),
   );
@@ -49,7 +48,7 @@ export function readTable(answer: DataTable, tool: string): Table {
     const unit = percents.has(at) ? '%' : unitOf(col.label);
     return {
       id: col.id,
-      title: titleOf(col.label || col.id),
+      title: col.id === 'stepnum' ? 'Step' : titleOf(col.label || col.id),
       unit,
       kind: percents.has(at) ? 'percent' : col.type === 'number' ? 'number' : col.type === 'boolean' ? 'flag' : 'text',
       sums: col.type === 'number' && /occurrences|count|total|self|^size/i.test(col.id) && !/cumulative|avg|rate|per_core/i.test(col.id),
@@ -60,7 +59,7 @@ export function readTable(answer: DataTable, tool: string): Table {
 }
 
 const isBlank = (cell: Cell) => cell === null || cell === '' || cell === 0;
-const isPercent = (col: { id: string; label: string; type: string }) => col.type === 'number' && /%/.test(col.label);
+const isPercent = (col: { id: string; label: string; type: string }) => col.type === 'number' && /%|percent/i.test(col.label);
 
 /** `Total time (us) → Total time`. */
 function titleOf(label: string): string {

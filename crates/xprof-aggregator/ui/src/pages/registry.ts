@@ -40,6 +40,7 @@ export const PAGES: readonly Page[] = [
   page('overview', 'Start', 'Overview', ['overview_page'], '', () => import('./overview/Overview.svelte')),
   page('timeline', 'Time', 'Timeline', ['trace_viewer@'], '', () => import('./timeline/Timeline.svelte')),
   page('steps', 'Time', 'Steps & input', ['input_pipeline_analyzer', 'input_pipeline'], 'steps', tables),
+  page('pod', 'Time', 'Pod / hosts', ['pod_viewer'], '', tables),
   page('tree', 'Ops', 'Op tree', ['op_profile', 'hlo_op_profile'], 'device ops', () => import('./tree/OpTree.svelte')),
   page('ops', 'Ops', 'Op table', ['hlo_stats', 'hlo_op_stats'], 'device ops', tables),
   page('framework', 'Ops', 'Framework ops', ['framework_op_stats', 'tensorflow_stats'], 'framework ops', tables),

@@ -115,7 +115,11 @@ impl Printer<'_> {
         labels(&mut self.out, [('b', d.output_batch), ('f', d.output_feature)], &d.output_spatial);
     }
 
+    /// What is set of either operand, nothing if neither is.
     pub(super) fn sides(&mut self, key: &str, sides: &[Option<SideConfig>; 2], one: fn(&mut Writer, &SideConfig)) {
+        if sides.iter().all(Option::is_none) {
+            return;
+        }
         self.out.format(format_args!(", {key}={{"));
         let set = ["lhs", "rhs"].into_iter().zip(sides).filter_map(|(name, side)| Some((name, side.as_ref()?)));
         self.out.list(" ", set, |out, (name, side)| {

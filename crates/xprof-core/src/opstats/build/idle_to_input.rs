@@ -8,8 +8,9 @@ use prost::{Message, Name};
 use xprof_proto::tensorflow::profiler::{GenericStepBreakdown, OpMetricsDb, PerCoreStepInfo, StepDatabaseResult};
 
 use super::op_table::IDLE;
-use super::step_breakdown::{EventType, Steps};
-use super::steps_tpu::FIRST_SPARSE_CORE_ID;
+use super::step_breakdown::Steps;
+use crate::opstats::core_ids;
+use crate::opstats::event_type::EventType;
 use crate::opstats::numbers::ps_to_ms;
 
 const INFEED: &str = "infeed";
@@ -47,7 +48,7 @@ fn attribute_step(step: &mut PerCoreStepInfo, input_ps: u64) {
     let mut cores: Vec<(u32, u64, GenericStepBreakdown)> = step
         .step_info_per_core
         .iter()
-        .filter(|(core_id, _)| **core_id < FIRST_SPARSE_CORE_ID)
+        .filter(|(core_id, _)| !core_ids::is_sparse(**core_id))
         .filter_map(|(&core_id, info)| {
             let any = info.step_breakdown.as_ref()?;
             let breakdown = GenericStepBreakdown::decode(any.value.as_slice()).ok()?;

@@ -12,43 +12,8 @@ use xprof_proto::tensorflow::profiler::{
 };
 
 use super::core_details::HOST_CORE_ID;
+use crate::opstats::event_type::EventType;
 use crate::prep::Timespan;
-
-/// What an event means for its step; the number is both priority and key of the breakdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventType(pub u8);
-
-impl EventType {
-    /// Time in which nothing known happened.
-    pub const UNKNOWN: Self = Self(0);
-    /// Work on the host.
-    pub const HOST_COMPUTE: Self = Self(10);
-    /// Copies inside host memory.
-    pub const HOST_TO_HOST: Self = Self(70);
-    /// Copies to a device.
-    pub const HOST_TO_DEVICE: Self = Self(80);
-    /// Collectives.
-    pub const DEVICE_COLLECTIVES: Self = Self(100);
-    /// The host waits for input.
-    pub const HOST_WAIT_INPUT: Self = Self(110);
-    /// Copies between devices.
-    pub const DEVICE_TO_DEVICE: Self = Self(120);
-    /// Copies from a device.
-    pub const DEVICE_TO_HOST: Self = Self(130);
-    /// Kernels of 32-bit and wider numbers.
-    pub const DEVICE_COMPUTE_32: Self = Self(140);
-    /// Kernels of 16-bit numbers.
-    pub const DEVICE_COMPUTE_16: Self = Self(150);
-
-    /// Types are multiples of ten up to this one.
-    const HIGHEST: usize = 170;
-
-    fn slot(self) -> usize {
-        usize::from(self.0 / 10)
-    }
-}
-
-const N_SLOTS: usize = EventType::HIGHEST / 10 + 1;
 
 /// What is collected about one step.
 #[derive(Debug, Clone, Default)]
@@ -147,13 +112,13 @@ pub fn flatten(spans: &[(Timespan, EventType)]) -> Vec<(Timespan, EventType)> {
         bounds.push((span.end_ps(), false, std::cmp::Reverse(event_type)));
     }
     bounds.sort_unstable();
-    let mut open = [0u32; N_SLOTS];
+    let mut open = [0u32; EventType::N_SLOTS];
     let mut flat = Vec::with_capacity(bounds.len());
     let mut last_ps = None;
     for (time_ps, begins, std::cmp::Reverse(event_type)) in bounds {
         if let Some(last_ps) = last_ps {
             let highest = open.iter().rposition(|&n| n > 0).unwrap_or(0);
-            flat.push((Timespan::between(last_ps, time_ps), EventType(highest as u8 * 10)));
+            flat.push((Timespan::between(last_ps, time_ps), EventType::of_slot(highest)));
         }
         last_ps = Some(time_ps);
         // `parity:` a span without duration ends before it begins: where no other of its type is open it stays open to the end.
@@ -175,7 +140,7 @@ pub enum WellFormed {
 
 impl WellFormed {
     fn accepts(self, type_ps: &BTreeMap<i32, u64>) -> bool {
-        let has = |event_type: EventType| type_ps.contains_key(&i32::from(event_type.0));
+        let has = |event_type: EventType| type_ps.contains_key(&event_type.0);
         match self {
             Self::Host => has(EventType::HOST_COMPUTE),
             Self::Gpu => has(EventType::DEVICE_COMPUTE_32) || has(EventType::DEVICE_COMPUTE_16),
@@ -214,14 +179,14 @@ fn step_info(group_id: i64, step: &Step, well_formed: WellFormed) -> (Option<Per
             _ => {}
         }
         let inside_ps = time.overlapped_ps(span);
-        let sum = type_ps.entry(i32::from(event_type.0)).or_default();
+        let sum = type_ps.entry(event_type.0).or_default();
         *sum = sum.wrapping_add(inside_ps);
         known_ps = known_ps.wrapping_add(inside_ps);
     }
     if time.duration_ps == 0 || !well_formed.accepts(&type_ps) {
         return (None, precision);
     }
-    let unknown = type_ps.entry(i32::from(EventType::UNKNOWN.0)).or_default();
+    let unknown = type_ps.entry(EventType::UNKNOWN.0).or_default();
     *unknown = unknown.wrapping_add(time.duration_ps.saturating_sub(known_ps));
     let breakdown = GenericStepBreakdown { type_ps, ..GenericStepBreakdown::default() };
     let result = step_result(group_id as u32, step.name.clone(), time, Some(&breakdown));
@@ -265,7 +230,7 @@ pub fn step_result<M: Message + Name>(
 mod tests {
     use super::*;
 
-    fn check(spans: &[(u64, u64, EventType)], expect: &[(u64, u64, u8)]) {
+    fn check(spans: &[(u64, u64, EventType)], expect: &[(u64, u64, i32)]) {
         let spans: Vec<_> = spans.iter().map(|&(begin, end, t)| (Timespan::between(begin, end), t)).collect();
         let got: Vec<_> = flatten(&spans)
             .iter()

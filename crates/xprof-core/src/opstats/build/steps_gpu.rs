@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 use xprof_proto::tensorflow::profiler::{AllReduceInfo, DeviceMemoryTransfer};
 
-use super::step_breakdown::{EventType, Steps, combine_steps};
+use super::step_breakdown::{Steps, combine_steps};
 use super::steps_host::starts_with_any_case;
 use crate::op_name::{self, OpCategory};
+use crate::opstats::event_type::EventType;
 use crate::prep::timespan::device_span;
 use crate::xspace::{Event, Line, Plane, StatKind, StatValue};
 use crate::{Diag, Result};

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::ancestors::Ancestors;
-use super::step_breakdown::{EventType, Step, Steps, combine_steps};
+use super::step_breakdown::{Step, Steps, combine_steps};
 use crate::op_name::{self, OpCategory};
+use crate::opstats::event_type::EventType;
 use crate::prep::Timespan;
 use crate::xspace::{Event, Line, Plane, StatKind, StatValue};
 use crate::{Diag, Result};

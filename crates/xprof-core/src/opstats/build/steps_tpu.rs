@@ -13,12 +13,10 @@ use super::step_breakdown::step_result;
 use super::step_ops::StepOps;
 use super::tpu::WalkedPlane;
 use super::tpu_ops::op_row;
+use crate::opstats::core_ids;
 use crate::prep::Timespan;
 use crate::prep::timespan::device_span;
 use crate::xspace::schema::line_names;
-
-/// SparseCores are numbered from here on, so that they are told from TensorCores.
-pub const FIRST_SPARSE_CORE_ID: u32 = 1_000_000;
 
 /// Category of a SparseCore's work in a step of which only the begin and the end were recorded.
 const SPARSE_CORE_OPS: &str = "Sparse Core Ops";
@@ -43,7 +41,7 @@ pub struct PlaneSteps<'t> {
 pub fn plane_steps<'t>(walked: &'t WalkedPlane<'_, '_>) -> PlaneSteps<'t> {
     let is_sparse_core = walked.is_sparse_core;
     let plane_id = walked.plane().id as u32;
-    let core_id = if is_sparse_core { plane_id.wrapping_add(FIRST_SPARSE_CORE_ID) } else { plane_id };
+    let core_id = if is_sparse_core { core_ids::sparse(plane_id) } else { plane_id };
     let markers = markers(walked);
     let mut steps: BTreeMap<i64, CoreStep<'t>> = BTreeMap::new();
     for (_, line) in walked.lines.iter().filter(|_| !markers.is_empty()) {
@@ -233,7 +231,7 @@ fn one_step<'t>(
             sc_idle_ps: time.duration_ps.saturating_sub(busy_ps),
             ..SparseCoreStepBreakdown::default()
         };
-        let core_id = (walked.plane().id as u32).wrapping_add(FIRST_SPARSE_CORE_ID);
+        let core_id = core_ids::sparse(walked.plane().id as u32);
         info.step_info_per_core.insert(core_id, step_result(step_num, String::new(), time, Some(&breakdown)));
     }
     let mut table = merger.take();

@@ -148,7 +148,8 @@ impl Writer<'_> {
         let key = node.key;
         put(&mut self.out, format_args!("<g class=\"node\" id=\"node{}\" data-key=\"{key}\">", self.n_nodes));
         if !node.tooltip.trim().is_empty() {
-            put(&mut self.out, format_args!("<title>{}</title>", node.tooltip.replace("\\\\", "\\")));
+            let tooltip = node.tooltip.replace("\\\\", "\\").replace('<', "&lt;").replace('>', "&gt;");
+            put(&mut self.out, format_args!("<title>{tooltip}</title>"));
         }
         let style = &node.style;
         let dash = if style.is_dashed { ";stroke-dasharray:4 3" } else { "" };

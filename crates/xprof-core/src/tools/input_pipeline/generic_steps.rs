@@ -7,6 +7,7 @@ use xprof_proto::tensorflow::profiler::{GenericStepBreakdown, PerCoreStepInfo, S
 
 use crate::answer::datatable::{ColumnType, DataTable};
 use crate::answer::number::fixed;
+use crate::opstats::event_type::EventType;
 use crate::opstats::numbers::{Stat, ps_to_ms, safe_div};
 
 use super::bottleneck::{Bottleneck, next_step};
@@ -14,24 +15,6 @@ use super::{InputPipeline, summary_properties};
 
 /// The core under which a host without TPUs reports its steps.
 const GENERIC_CORE_ID: u32 = 1;
-
-/// Kinds of events as keys of a step's breakdown.
-#[expect(missing_docs, reason = "the names are the reference's own")]
-pub mod event_type {
-    pub const UNKNOWN_TIME: i32 = 0;
-    pub const HOST_COMPUTE: i32 = 10;
-    pub const HOST_COMPILE: i32 = 60;
-    pub const HOST_TO_DEVICE: i32 = 80;
-    pub const HOST_PREPARE: i32 = 90;
-    pub const DEVICE_COLLECTIVES: i32 = 100;
-    pub const HOST_WAIT_INPUT: i32 = 110;
-    pub const DEVICE_TO_DEVICE: i32 = 120;
-    pub const DEVICE_TO_HOST: i32 = 130;
-    pub const DEVICE_COMPUTE_32: i32 = 140;
-    pub const DEVICE_COMPUTE_16: i32 = 150;
-    pub const DEVICE_WAIT_DEVICE: i32 = 160;
-    pub const DEVICE_WAIT_HOST: i32 = 170;
-}
 
 /// One step by kind of event, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,24 +37,24 @@ pub struct GenericStep {
 
 impl GenericStep {
     fn new(info: &StepInfoResult, breakdown: &GenericStepBreakdown) -> Self {
-        use event_type as e;
-        let ms = |types: &[i32]| {
-            let times = types.iter().filter_map(|t| breakdown.type_ps.get(t));
+        use EventType as E;
+        let ms = |types: &[EventType]| {
+            let times = types.iter().filter_map(|t| breakdown.type_ps.get(&t.0));
             ps_to_ms(times.fold(0, |sum, ps| sum.wrapping_add(*ps)))
         };
         Self {
             name: if info.step_name.is_empty() { info.step_num.to_string() } else { info.step_name.clone() },
             step_time_ms: ps_to_ms(info.duration_ps),
-            unknown_ms: ms(&[e::UNKNOWN_TIME]),
-            host_wait_input_ms: ms(&[e::HOST_WAIT_INPUT]),
-            host_to_device_ms: ms(&[e::HOST_TO_DEVICE, e::DEVICE_WAIT_HOST]),
-            output_ms: ms(&[e::DEVICE_TO_HOST]),
-            device_compute_ms: ms(&[e::DEVICE_COMPUTE_16, e::DEVICE_COMPUTE_32]),
-            device_to_device_ms: ms(&[e::DEVICE_TO_DEVICE, e::DEVICE_WAIT_DEVICE]),
-            device_collectives_ms: ms(&[e::DEVICE_COLLECTIVES]),
-            host_compute_ms: ms(&[e::HOST_COMPUTE]),
-            host_prepare_ms: ms(&[e::HOST_PREPARE]),
-            host_compile_ms: ms(&[e::HOST_COMPILE]),
+            unknown_ms: ms(&[E::UNKNOWN]),
+            host_wait_input_ms: ms(&[E::HOST_WAIT_INPUT]),
+            host_to_device_ms: ms(&[E::HOST_TO_DEVICE, E::DEVICE_WAIT_HOST]),
+            output_ms: ms(&[E::DEVICE_TO_HOST]),
+            device_compute_ms: ms(&[E::DEVICE_COMPUTE_16, E::DEVICE_COMPUTE_32]),
+            device_to_device_ms: ms(&[E::DEVICE_TO_DEVICE, E::DEVICE_WAIT_DEVICE]),
+            device_collectives_ms: ms(&[E::DEVICE_COLLECTIVES]),
+            host_compute_ms: ms(&[E::HOST_COMPUTE]),
+            host_prepare_ms: ms(&[E::HOST_PREPARE]),
+            host_compile_ms: ms(&[E::HOST_COMPILE]),
         }
     }
 

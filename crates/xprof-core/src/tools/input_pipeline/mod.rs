@@ -16,14 +16,12 @@ use xprof_proto::tensorflow::profiler::{HardwareType, StepInfoResult};
 use crate::answer::datatable::DataTable;
 use crate::answer::number::fixed;
 use crate::opstats::RunStats;
+use crate::opstats::core_ids;
 use crate::opstats::numbers::{Stat, ps_to_ms};
 use bottleneck::Bottleneck;
 use generic_steps::GenericStep;
 use host_ops::InputTime;
 use tpu_steps::TpuStep;
-
-/// SparseCores have ids from here on.
-pub const FIRST_SPARSE_CORE_ID: u32 = 1_000_000;
 
 /// What is known of each step.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +93,7 @@ impl InputPipeline {
 
 /// The length of a step: that of the core that took longest, SparseCores aside.
 fn longest_core_ms<'a>(cores: impl Iterator<Item = (&'a u32, &'a StepInfoResult)>) -> f64 {
-    let durations = cores.filter(|(id, _)| **id < FIRST_SPARSE_CORE_ID).map(|(_, info)| info.duration_ps);
+    let durations = cores.filter(|(id, _)| !core_ids::is_sparse(**id)).map(|(_, info)| info.duration_ps);
     durations.max().map_or(0.0, ps_to_ms)
 }
 

@@ -12,7 +12,7 @@ use xprof_proto::tensorflow::profiler::{
 
 use crate::opstats::framework_ops::IDLE;
 
-use super::FIRST_SPARSE_CORE_ID;
+use crate::opstats::core_ids;
 
 /// What one core did in one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ impl CoreStep {
             return Some(Self::Sparse(breakdown));
         }
         let generic = any.to_msg::<GenericStepBreakdown>().ok()?;
-        Some(if core_id >= FIRST_SPARSE_CORE_ID {
+        Some(if core_ids::is_sparse(core_id) {
             Self::Sparse(sparse_core(&generic, info.duration_ps))
         } else {
             Self::Tensor(tensor_core(&generic, info.duration_ps))
@@ -146,7 +146,7 @@ mod tests {
             sc_busy_ps: 695,
             ..SparseCoreStepBreakdown::default()
         };
-        check(FIRST_SPARSE_CORE_ID, &categories, &CoreStep::Sparse(sparse));
+        check(core_ids::sparse(0), &categories, &CoreStep::Sparse(sparse));
     }
 
     #[test]

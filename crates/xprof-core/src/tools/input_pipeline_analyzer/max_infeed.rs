@@ -2,7 +2,7 @@
 //!
 //! Takes the analyzed steps, gives a table that lies on its side: a column per step. Empty without TPUs.
 
-use crate::answer::datatable::{Cell, ColumnType, DataTable};
+use crate::answer::datatable::{ColumnType, DataTable, Value};
 use crate::tools::input_pipeline::Steps;
 use crate::tools::input_pipeline::tpu_steps::TpuStep;
 
@@ -22,7 +22,7 @@ pub fn table(steps: &Steps) -> DataTable {
     table
 }
 
-fn row(name: &'static str, steps: &[TpuStep], cell: fn(&TpuStep) -> Cell) -> impl Iterator<Item = Cell> {
+fn row(name: &'static str, steps: &[TpuStep], cell: fn(&TpuStep) -> Value) -> impl Iterator<Item = Value> {
     [name.into()].into_iter().chain(steps.iter().map(cell))
 }
 

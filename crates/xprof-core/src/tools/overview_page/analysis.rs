@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use xprof_proto::tensorflow::profiler::{HardwareType, OpMetrics, OpMetricsDb};
 
-use crate::answer::datatable::{Cell, ColumnType, DataTable};
+use crate::answer::datatable::{ColumnType, DataTable, Value};
 use crate::answer::number::fixed;
 use crate::opstats::RunStats;
 use crate::opstats::framework_ops::{IDLE, Idle, regroup};
@@ -32,7 +32,7 @@ pub fn table(run: &RunStats, hardware: HardwareType, pipeline: &InputPipeline) -
         cumulative += share;
         let flop_rate = safe_div(op.flops_v2, ps_to_ns(op.time_ps));
         let (is_eligible, is_used) = kernels.get(op.name.as_str()).copied().unwrap_or_default();
-        let mut cells: Vec<Cell> =
+        let mut cells: Vec<Value> =
             vec![share.into(), cumulative.into(), op.category.clone().into(), op.name.clone().into(), flop_rate.into()];
         if is_gpu {
             cells.extend([is_eligible.into(), is_used.into()]);

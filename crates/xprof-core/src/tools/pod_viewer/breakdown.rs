@@ -6,8 +6,8 @@
 
 use xprof_proto::tensorflow::profiler::{GenericStepBreakdown, StepInfoResult};
 
+use crate::opstats::event_type::EventType;
 use crate::opstats::framework_ops::IDLE;
-use crate::tools::input_pipeline::generic_steps::event_type as e;
 
 /// SparseCoreV0's infeeds as a whole. Some programs tell their parts instead: the wait and the transformation.
 const SPARSE_CORE_INFEED: &str = "sparsecorev0 infeed";
@@ -56,17 +56,18 @@ impl Activity {
     }
 
     /// The kind that a kind of event counts as, if any.
-    fn of_event(event_type: i32) -> Option<Self> {
+    fn of_event(event_type: EventType) -> Option<Self> {
+        use EventType as E;
         Some(match event_type {
-            e::DEVICE_COMPUTE_32 | e::DEVICE_COMPUTE_16 => Self::DeviceCompute,
-            e::DEVICE_TO_DEVICE | e::DEVICE_WAIT_DEVICE => Self::DeviceToDevice,
-            e::DEVICE_COLLECTIVES => Self::DeviceCollectives,
-            e::HOST_COMPUTE => Self::HostCompute,
-            e::HOST_PREPARE => Self::KernelLaunch,
-            e::HOST_WAIT_INPUT | e::HOST_TO_DEVICE | e::DEVICE_WAIT_HOST => Self::Input,
-            e::DEVICE_TO_HOST => Self::Output,
-            e::HOST_COMPILE => Self::Compilation,
-            e::UNKNOWN_TIME => Self::AllOthers,
+            E::DEVICE_COMPUTE_32 | E::DEVICE_COMPUTE_16 => Self::DeviceCompute,
+            E::DEVICE_TO_DEVICE | E::DEVICE_WAIT_DEVICE => Self::DeviceToDevice,
+            E::DEVICE_COLLECTIVES => Self::DeviceCollectives,
+            E::HOST_COMPUTE => Self::HostCompute,
+            E::HOST_PREPARE => Self::KernelLaunch,
+            E::HOST_WAIT_INPUT | E::HOST_TO_DEVICE | E::DEVICE_WAIT_HOST => Self::Input,
+            E::DEVICE_TO_HOST => Self::Output,
+            E::HOST_COMPILE => Self::Compilation,
+            E::UNKNOWN => Self::AllOthers,
             _ => return None,
         })
     }
@@ -111,7 +112,7 @@ impl Breakdown {
             breakdown.add(Some(Activity::AllOthers), info.duration_ps.saturating_sub(known_ps));
         } else {
             for (event_type, ps) in &generic.type_ps {
-                breakdown.add(Activity::of_event(*event_type), *ps);
+                breakdown.add(Activity::of_event(EventType(*event_type)), *ps);
             }
         }
         breakdown

@@ -4,7 +4,7 @@
 
 use xprof_proto::tensorflow::profiler::{HardwareType, MemBwType};
 
-use crate::answer::datatable::{Cell, ColumnType, DataTable};
+use crate::answer::datatable::{ColumnType, DataTable, Value};
 use crate::opstats::RunStats;
 use crate::opstats::numbers::{gibi_to_giga, safe_div, six_digits};
 use crate::opstats::op_record::source_cell;
@@ -170,7 +170,7 @@ pub fn table(records: &[Record<'_>], device: &Device<'_>) -> DataTable {
 }
 
 /// The cells of all columns.
-fn cells(record: &Record<'_>, device: &Device<'_>) -> [Cell; 37] {
+fn cells(record: &Record<'_>, device: &Device<'_>) -> [Value; 37] {
     let (op, times, rates) = (&record.op, &record.times, &record.roofline);
     let per_step = |us: f64| match record.span {
         // The averages of an average are still those of all steps together.

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use xprof_proto::tensorflow::profiler::{EventTimeFractionAnalyzerResult, SmartSuggestion};
 
+use crate::answer::html;
+
 /// The rule applies from this share of the steps on, in percent.
 const MIN_PERCENT: f64 = 10.0;
 
@@ -44,9 +46,10 @@ pub fn suggestion(waits: &EventTimeFractionAnalyzerResult) -> Option<SmartSugges
     } else {
         text += STRAGGLERS;
         for (host, percent) in stragglers {
+            text += "<li>Host <b>";
+            html::push_escaped(&mut text, host);
             // Writing to a string cannot fail.
-            let _ =
-                write!(text, "<li>Host <b>{host}</b> average barrier-cores time fraction: <b>{percent:.1}%</b></li>");
+            let _ = write!(text, "</b> average barrier-cores time fraction: <b>{percent:.1}%</b></li>");
         }
         text += "</ul></li>";
     }

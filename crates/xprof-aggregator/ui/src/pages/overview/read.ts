@@ -1,6 +1,7 @@
 /** Reads the overview's answer: tables by place, properties as numbers, steps as categories. */
 
 import { category, type Category, type CategoryKey } from '../../lib/categories';
+import { deviation, mean } from '../../lib/stats';
 import type { DataTable } from '../../lib/table';
 
 /** The parts of time that steps are made of. The same part has one colour on all hardware. */
@@ -88,6 +89,17 @@ export function numberOf(props: Readonly<Record<string, string>>, key: string): 
   const text = props[key];
   const value = text ? Number.parseFloat(text) : NaN;
   return Number.isFinite(value) ? value : undefined;
+}
+
+/** Milliseconds. The server rounds to a hundredth of one, which says little about short steps; then the steps themselves count. */
+export function meanStep(o: Overview): number {
+  const rounded = numberOf(o.props, 'steptime_ms_average') ?? 0;
+  return rounded >= 1 ? rounded : mean(o.steps.totals);
+}
+
+export function stepDeviation(o: Overview): number {
+  const rounded = numberOf(o.props, 'steptime_ms_standard_deviation') ?? 0;
+  return rounded >= 1 ? rounded : deviation(o.steps.totals);
 }
 
 const at = (table: DataTable | undefined, id: string) => table?.cols?.findIndex((c) => c.id === id) ?? -1;

@@ -1,8 +1,7 @@
 /** The overview's first sentence: what bounds the run, with the number that decided it. */
 
 import * as format from '../../lib/format';
-import { mean } from '../../lib/stats';
-import { numberOf, type Kind, type Overview } from './read';
+import { meanStep, numberOf, type Kind, type Overview } from './read';
 
 export interface Verdict {
   readonly title: string;
@@ -52,7 +51,7 @@ function ofSteps(o: Overview, total: number): Verdict {
   for (const part of o.steps.parts) shares.set(part.kind, (shares.get(part.kind) ?? 0) + (part.values.reduce((a, b) => a + b, 0) / total) * 100);
   const input = shares.get('input') ?? 0;
   const [kind, share] = input >= INPUT_BOUND ? (['input', input] as const) : [...shares].sort((a, b) => b[1] - a[1])[0]!;
-  const why = `${format.percent(share)} of the mean step (${format.number(numberOf(o.props, 'steptime_ms_average') ?? mean(o.steps.totals))} ms) is ${PARTS[kind]}.`;
+  const why = `${format.percent(share)} of the mean step (${format.duration(meanStep(o) * 1e6)}) is ${PARTS[kind]}.`;
   const [flops, hbm] = [numberOf(o.props, 'mxu_utilization_percent') ?? 0, numberOf(o.props, 'hbm_utilization_percent') ?? 0];
   if (kind === 'compute' && hbm > flops && hbm >= 50) {
     return { title: 'Memory-bound', why: `${why} Memory bandwidth is used to ${format.percent(hbm)} of its peak, arithmetic to ${format.percent(flops)}.` };

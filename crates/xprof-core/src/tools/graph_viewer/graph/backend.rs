@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::hlo::{HloModule, Instruction, Opcode, field, text};
 
-use super::label::escape;
+use super::label::{escape, escape_tags};
 
 /// The lines about the configuration: properties of GPU library calls, else the configuration itself if it is wanted.
 pub(super) fn lines(module: &HloModule, instruction: &Instruction, show_config: bool) -> Vec<String> {
@@ -12,7 +12,7 @@ pub(super) fn lines(module: &HloModule, instruction: &Instruction, show_config: 
     let properties = library_properties(instruction, &config);
     match properties.len() {
         0 if show_config && !config.is_empty() => {
-            vec![format!("backend_config=&quot;{}&quot;", escape(&String::from_utf8_lossy(&config)))]
+            vec![format!("backend_config=\"{}\"", escape_tags(&String::from_utf8_lossy(&config)))]
         }
         0 | 1 => properties,
         // parity: an empty line before several.

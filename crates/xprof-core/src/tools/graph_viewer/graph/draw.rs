@@ -146,6 +146,7 @@ impl Artist<'_, '_> {
         if !self.boxes.insert(computation) {
             return None;
         }
+        let n_edges = self.edges.len();
         let items = self.computation(computation, depth + 1);
         let is_fusion = self.program.get(caller).opcode == Opcode::Fusion;
         let name = module_name(self.program, caller);
@@ -162,7 +163,8 @@ impl Artist<'_, '_> {
             let from = self.source(self.program.root(computation));
             let tooltip = format!("{inside} -> {name}");
             let kind = EdgeKind::Call { computation };
-            self.edges.push(Edge { from: self.key(from), to: self.key(caller), tooltip, kind });
+            // Before the edges within.
+            self.edges.insert(n_edges, Edge { from: self.key(from), to: self.key(caller), tooltip, kind });
             vec![format!("Subcomputation for <b>{name}</b>"), label::escape(inside)]
         };
         let is_centre = self.filter.shown(caller) == Shown::Centre;

@@ -18,13 +18,23 @@ const MAX_CHAIN: usize = 1000;
 
 /// Replaces what would be markup.
 pub(super) fn escape(text: &str) -> String {
+    replace(text, "<>\"")
+}
+
+/// Replaces what would be markup in a text that is not between quotes.
+pub(super) fn escape_tags(text: &str) -> String {
+    replace(text, "<>")
+}
+
+/// Replaces `&`, those of `<`, `>` and `"` that are named, and control characters.
+fn replace(text: &str, marks: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
+            '<' if marks.contains(c) => out.push_str("&lt;"),
+            '>' if marks.contains(c) => out.push_str("&gt;"),
+            '"' if marks.contains(c) => out.push_str("&quot;"),
             c if c.is_control() && c != '\n' => out.push(' '),
             c => out.push(c),
         }
@@ -176,23 +186,25 @@ fn inlined_operands(program: &Program<'_>, filter: &Filter, at: InstructionRef) 
 }
 
 /// What is shown of a node that is pointed at: where it comes from, with the call stack, innermost first.
+/// `parity:` in places of the source, such as `<module>`, angle brackets stay as they are.
 pub(super) fn tooltip(program: &Program<'_>, at: InstructionRef) -> String {
     let module = program.module;
     let metadata = module.metadata(program.get(at));
     let mut lines = Vec::new();
     if !metadata.op_name.is_empty() {
-        lines.push(module.text(metadata.op_name).to_owned());
+        lines.push(escape(&module.text(metadata.op_name)));
     }
     if !metadata.op_type.is_empty() {
-        lines.push(format!("op_type: {}", module.text(metadata.op_type)));
+        lines.push(format!("op_type: {}", escape(&module.text(metadata.op_type))));
     }
     if !metadata.source_file.is_empty() && metadata.source_line != 0 {
-        lines.push(format!("source: {}:{}", module.text(metadata.source_file), metadata.source_line));
+        lines.push(format!("source: {}:{}", replace(&module.text(metadata.source_file), "\""), metadata.source_line));
     }
     for line in module.frames.stack(i64::from(metadata.stack_frame_id)) {
         let column = if line.column == 0 { String::new() } else { format!(":{}", line.column) };
-        lines.push(format!("{}:{}:{}{column}", module.text(line.file), module.text(line.function), line.line));
+        let place = format!("{}:{}:{}{column}", module.text(line.file), module.text(line.function), line.line);
+        lines.push(replace(&place, "\""));
     }
     // In DOT a backslash begins an escape.
-    escape(&lines.join("\n")).replace('\\', "\\\\")
+    lines.join("\n").replace('\\', "\\\\")
 }

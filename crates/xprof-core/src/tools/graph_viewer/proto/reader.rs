@@ -182,16 +182,49 @@ fn datum(kind: Kind, value: Value<'_>) -> Option<Datum<'_>> {
     })
 }
 
-/// The decimal digits of a float: six if they are enough to tell it from others, else nine.
+/// The decimal digits of a float: six if they are enough to tell it from others, else nine. No sign of `nan`.
+/// `parity:` numbers too small to be normal always have nine.
 pub(super) fn float_text(value: f32) -> String {
+    if value.is_nan() {
+        return "nan".into();
+    }
     let short = crate::answer::number::g(f64::from(value), 6);
     let is_enough = short.parse::<f32>().is_ok_and(|parsed| parsed.to_bits() == value.to_bits());
-    if is_enough { short } else { crate::answer::number::g(f64::from(value), 9) }
+    if is_enough && !value.is_subnormal() { short } else { crate::answer::number::g(f64::from(value), 9) }
 }
 
-/// The decimal digits of a double: fifteen if they are enough, else seventeen.
+/// The decimal digits of a double: fifteen if they are enough, else seventeen. No sign of `nan`.
 pub(super) fn double_text(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".into();
+    }
     let short = crate::answer::number::g(value, 15);
     let is_enough = short.parse::<f64>().is_ok_and(|parsed| parsed.to_bits() == value.to_bits());
     if is_enough { short } else { crate::answer::number::g(value, 17) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_numbers_in_as_few_digits_as_the_original() {
+        for (value, expect) in [
+            (1.5, "1.5"),
+            (0.1, "0.1"),
+            (1.0 / 3.0, "0.333333343"),
+            (-0.0, "-0"),
+            (-f32::NAN, "nan"),
+            (f32::NEG_INFINITY, "-inf"),
+            (f32::from_bits(2), "2.80259693e-45"),
+            (f32::MIN_POSITIVE, "1.17549435e-38"),
+        ] {
+            assert_eq!(float_text(value), expect);
+        }
+        for (value, expect) in
+            [(f64::from_bits(2), "9.88131291682493e-324"), (-f64::NAN, "nan"), (1.0 / 3.0, "0.33333333333333331")]
+        {
+            assert_eq!(double_text(value), expect);
+        }
+    }
 }

@@ -3,16 +3,19 @@
 //! Works with any server of this HTTP interface, so that two can be compared under the same load. The client is one thread that
 //! reads no more of an answer than it must: it shares the machine with the server.
 
+pub mod http;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use http::{get, request};
 
 /// Options of `cargo xtask load`.
 #[derive(clap::Args)]
@@ -118,11 +121,6 @@ fn discover(server: SocketAddr) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-fn request(path: &str, encoding: &str) -> Vec<u8> {
-    let accept = if encoding.is_empty() { String::new() } else { format!("accept-encoding: {encoding}\r\n") };
-    format!("GET {path} HTTP/1.1\r\nhost: load\r\n{accept}\r\n").into_bytes()
-}
-
 /// Asks twice, so that the answer is warm and its length known.
 fn first_answer(args: &Args, path: String) -> Result<Question> {
     let request = request(&path, &args.encoding);
@@ -130,23 +128,6 @@ fn first_answer(args: &Args, path: String) -> Result<Question> {
     ensure!(status == 200, "{path} is answered with {status}");
     let (_, body) = get(args.server, &request)?;
     Ok(Question { length: body.len(), path, request })
-}
-
-/// One answer over a connection of its own.
-fn get(server: SocketAddr, request: &[u8]) -> Result<(u16, Vec<u8>)> {
-    let mut stream = std::net::TcpStream::connect(server).with_context(|| format!("no server at {server}"))?;
-    stream.write_all(request)?;
-    let mut buffer = Vec::new();
-    let mut chunk = vec![0; 1 << 16];
-    loop {
-        if let Some(answer) = parse(&buffer)? {
-            let body = buffer[answer.head..answer.end].to_vec();
-            return Ok((answer.status, if answer.is_chunked { unchunk(&body) } else { body }));
-        }
-        let n = stream.read(&mut chunk)?;
-        ensure!(n > 0, "the connection was closed before the answer was whole");
-        buffer.extend_from_slice(&chunk[..n]);
-    }
 }
 
 async fn ask_all(args: &Args, questions: Vec<Question>) -> Result<Vec<Seen>> {
@@ -196,14 +177,7 @@ async fn connection(
         }
         let question = &questions[*next % questions.len()];
         *next += 1;
-        stream.write_all(&question.request).await?;
-        buffer.clear();
-        let answer = loop {
-            ensure!(stream.read_buf(&mut buffer).await? > 0, "closed before the answer was whole");
-            if let Some(answer) = parse(&buffer)? {
-                break answer;
-            }
-        };
+        let answer = http::exchange(&mut stream, &question.request, &mut buffer).await?;
         seen.micros.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
         seen.bytes += buffer.len() as u64;
         if answer.status != 200 {
@@ -213,55 +187,6 @@ async fn connection(
         }
         ensure!(answer.end == buffer.len(), "more than was asked for");
     }
-}
-
-/// A whole answer in a buffer.
-struct Answer {
-    status: u16,
-    head: usize,
-    end: usize,
-    is_chunked: bool,
-}
-
-/// Nothing as long as the answer is not whole.
-fn parse(buffer: &[u8]) -> Result<Option<Answer>> {
-    let Some(head) = buffer.windows(4).position(|w| w == b"\r\n\r\n").map(|p| p + 4) else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(&buffer[..head]).context("the head is no text")?;
-    let mut lines = text.split("\r\n");
-    let status = lines.next().and_then(|l| l.split(' ').nth(1)?.parse().ok()).context("no status")?;
-    let mut length = None;
-    let mut is_chunked = false;
-    for (name, value) in lines.filter_map(|l| l.split_once(':')) {
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse::<usize>().ok();
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            is_chunked = value.trim().eq_ignore_ascii_case("chunked");
-        }
-    }
-    let end = match length {
-        Some(length) => head + length,
-        None if is_chunked && buffer.ends_with(b"\r\n0\r\n\r\n") => buffer.len(),
-        None if is_chunked => return Ok(None),
-        None => bail!("the answer tells no length"),
-    };
-    Ok((buffer.len() >= end).then_some(Answer { status, head, end, is_chunked }))
-}
-
-fn unchunk(mut body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    while let Some(line) = body.windows(2).position(|w| w == b"\r\n") {
-        let size = std::str::from_utf8(&body[..line]).ok().and_then(|t| usize::from_str_radix(t.trim(), 16).ok());
-        match size {
-            Some(size) if size > 0 && body.len() >= line + 4 + size => {
-                out.extend_from_slice(&body[line + 2..line + 2 + size]);
-                body = &body[line + 4 + size..];
-            }
-            _ => break,
-        }
-    }
-    out
 }
 
 fn report(elapsed: Duration, seen: Vec<Seen>) -> Result<()> {
@@ -296,21 +221,4 @@ fn report(elapsed: Duration, seen: Vec<Seen>) -> Result<()> {
         bail!("{n_errors} requests were not answered as they should be");
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_when_an_answer_is_whole() {
-        let whole = |text: &str| parse(text.as_bytes()).unwrap().map(|a| (a.status, a.end - a.head));
-        assert_eq!(whole("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"), None);
-        assert_eq!(whole("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), Some((200, 3)));
-        assert_eq!(whole("HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n"), None);
-        let chunked = "HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
-        assert_eq!(whole(chunked), Some((404, 12)));
-        assert_eq!(unchunk(b"2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"), b"abcde");
-        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-    }
 }
