@@ -8,6 +8,9 @@ const t = setup({ copies: 24 });
 const RUN = 'tpu_training_4_hosts';
 const MAX_BYTES = 150_000;
 
+/** Waits until the timeline has all that is in view. */
+const drawn = (page) => page.waitForSelector('[data-testid="panel-timeline"][data-busy="false"] [data-testid="timeline-span"] b');
+
 /** Where to go, and what to do there. */
 const SCENES = {
   runs: { place: '' },
@@ -27,6 +30,9 @@ const SCENES = {
   run_picker: { place: `r/${RUN}/overview`, act: (page) => page.getByTestId('run').click() },
   host_picker: { place: `r/${RUN}/overview`, act: (page) => page.getByTestId('hosts').click() },
   commands: { place: `r/${RUN}/overview`, act: (page) => page.keyboard.press('Control+k') },
+  timeline: { place: `r/${RUN}/timeline`, act: drawn },
+  timeline_event: { place: 'r/cuda_conv_train/timeline?e=0.0.9&q=conv&t=1150000~2050000', act: drawn },
+  timeline_area: { place: `r/${RUN}/timeline?h=tpu-host-0&sel=1000120~1000160~0:2-6&t=1000100~1000190`, act: drawn },
   keys: { place: `r/${RUN}/overview`, act: (page) => page.keyboard.press('?') },
 };
 

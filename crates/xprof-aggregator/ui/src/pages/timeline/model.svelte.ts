@@ -112,13 +112,13 @@ export class Model {
   #changed(what: 'rows' | 'boxes'): void {
     this.isLoading = this.data.isLoading;
     if (what === 'rows') {
-      this.relayout();
       if (this.data.extent && this.engine) {
         // Until the reader chooses a view it is the whole, which grows with every host that answers.
         if (!this.url.view['t']) this.engine.reset('now');
         if (!this.isReady) this.readView();
         this.isReady = true;
       }
+      this.relayout();
       if (!this.#opened && this.isReady) this.#open();
     }
     this.engine?.ask();

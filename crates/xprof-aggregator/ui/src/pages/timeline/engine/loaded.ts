@@ -122,12 +122,13 @@ export interface Slice {
 }
 
 /**
- * What to draw a view from: windows as fine as the screen first, coarser ones where those do not reach. Windows much finer than
+ * What to draw a view from: one window that is as fine as the screen and holds all of it, else several; coarser ones where those do
+ * not reach. Windows much finer than
  * the screen are left out: they would cost time and look unlike their surroundings.
  */
 export function slices(loaded: Iterable<Loaded>, view: View, partPerPixel: number): Slice[] {
   const useful = [...loaded].filter((l) => l.part * 8 >= partPerPixel || l.covers(view));
-  const fine = useful.filter((l) => l.part <= partPerPixel * 1.01).sort((a, b) => b.part - a.part);
+  const fine = useful.filter((l) => l.part <= partPerPixel * 1.01).sort((a, b) => Number(b.covers(view)) - Number(a.covers(view)) || b.part - a.part);
   const coarse = useful.filter((l) => l.part > partPerPixel * 1.01).sort((a, b) => a.part - b.part);
   let missing: [number, number][] = [[view.from, view.from + view.span]];
   const parts: Slice[] = [];
