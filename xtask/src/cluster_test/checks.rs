@@ -43,7 +43,7 @@ pub fn second_aggregator(place: &Place, differ: impl Fn(SocketAddr) -> Result<us
     let again = differ(http_of(&second))?;
     Ok(vec![
         Claim::new(n_different == 0, format!("two aggregators side by side: {n_different} answers differ")),
-        Claim::new(
+        Claim::timed(
             took < Duration::from_secs(1),
             format!("a restarted aggregator answers {} ms after its process began", took.as_millis()),
         ),

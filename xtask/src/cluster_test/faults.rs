@@ -67,7 +67,7 @@ fn scale(cluster: &mut Cluster, pace: Pace) -> Result<Vec<Claim>> {
     let all: u64 = window.jobs.values().sum();
     let new = cluster.workers[2..].iter().map(|w| window.jobs.get(w.short_name()).copied().unwrap_or_default());
     let least = new.min().unwrap_or_default() as f64 * 6.0 / all.max(1) as f64;
-    let claim = Claim::new(
+    let claim = Claim::timed(
         least >= 0.7,
         format!(
             "5 to 10 s after their start, each of four new workers carries at least {:.0} % of its fair share",
@@ -190,11 +190,11 @@ fn outage(cluster: &mut Cluster, pace: Pace) -> Result<Vec<Claim>> {
     let only_503 = during.failures.keys().all(|why| why == "status 503");
     Ok(vec![
         Claim::new(only_503, format!("without workers, failures are 503 and nothing else: {:?}", during.failures)),
-        Claim::new(
+        Claim::timed(
             during.slowest_failure < Duration::from_secs(6),
             format!("the slowest of these 503 took {:.1} s", during.slowest_failure.as_secs_f64()),
         ),
-        Claim::new(
+        Claim::timed(
             after.n_failures() == 0,
             format!("requests later than 5 s after the first worker's return: {} failed", after.n_failures()),
         ),

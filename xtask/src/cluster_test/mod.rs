@@ -30,7 +30,7 @@ use report::{Claim, Report};
 #[command(after_help = "Examples:\n  cargo xtask cluster-test\n  cargo xtask cluster-test --only kill,dns\n  \
                   cargo xtask cluster-test --keep")]
 pub struct Args {
-    /// Shorter faults, for CI
+    /// Shorter faults, for CI; claims about time are printed, but fail nothing
     #[arg(long)]
     quick: bool,
     /// Only these, comma-separated
@@ -76,7 +76,8 @@ pub fn run(args: &Args) -> Result<()> {
     if args.keep {
         report.keep(&conditions)?;
     }
-    match report.n_broken() {
+    // CI must not fail because its machine is slow: how fast things recover is for the long run to say.
+    match report.n_broken(!args.quick) {
         0 => Ok(()),
         n => bail!("{n} things are not as they must be"),
     }

@@ -66,7 +66,7 @@ fn document(request: &HeaderMap, html: &[u8], raw_path: &str, policy: &str, ance
 }
 
 /// A body that browsers keep but ask about each time.
-fn tagged(request: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
+pub(super) fn tagged(request: &HeaderMap, content_type: &'static str, body: Bytes) -> Response {
     let tag = etag(&body);
     let mut response = if respond::not_modified(request, &tag) {
         let mut response = Response::new(Full::default());

@@ -226,7 +226,8 @@ mod tests {
         assert!(
             !is_strict(&Params::new()).unwrap() && !of("False").unwrap() && of("true").unwrap() && of("TRUE").unwrap()
         );
-        for bad in ["", "1", "yes"] {
+        assert!(!of("").unwrap(), "as if it were not there");
+        for bad in ["1", "yes"] {
             assert!(of(bad).unwrap_err().to_string().ends_with("it must be true or false"), "{bad}");
         }
     }

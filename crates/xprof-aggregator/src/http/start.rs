@@ -11,7 +11,7 @@ use xprof_core::answer::html as markup;
 use xprof_core::tools::{Params, registry};
 
 use super::assets;
-use super::page::root_of;
+use super::page::{root_of, tagged};
 use super::path::encode;
 use super::respond::{self, Response};
 use crate::app::State;
@@ -70,7 +70,7 @@ pub(super) fn page(request: &HeaderMap, raw_path: &str, title: &str, body: &str)
 }
 
 fn html(request: &HeaderMap, page: String) -> Response {
-    let mut response = respond::document(request, "text/html", page);
+    let mut response = tagged(request, "text/html", page.into());
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }

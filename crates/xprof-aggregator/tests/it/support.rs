@@ -17,8 +17,8 @@ use xprof_service::metrics::Metrics;
 /// Bytes that are no trace: a field whose length has no end.
 pub const DAMAGED: &[u8] = &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
-/// A trace without planes: no bytes at all.
-pub const EMPTY: &[u8] = &[];
+/// A trace of one plane without lines.
+pub const EMPTY: &[u8] = &[0x0a, 0];
 
 /// An application and what it serves.
 pub struct Server {
