@@ -23,8 +23,9 @@ test('the op table has the rows and shares of the reference', needsCorpus, async
 });
 
 test('sort, filter and columns are in the address, and the export is what is shown', async () => {
-  const { page, close } = await t.visit('r/tpu_training_4_hosts/ops');
+  const { page, asked, close } = await t.visit('r/tpu_training_4_hosts/ops');
   await settled(page);
+  asked.length = 0;
   const all = await rowCount(page, 'ops');
   await grid(page, 'ops').getByRole('columnheader', { name: /Occurrences/ }).getByRole('button').click();
   await page.waitForURL(/[?&]s=-occurrences/);
@@ -40,6 +41,8 @@ test('sort, filter and columns are in the address, and the export is what is sho
   const shownColumns = await grid(page, 'ops').getByRole('columnheader').count();
   assert.equal(csv.trimEnd().split('\r\n').length, some + 1);
   assert.equal(csv.split('\r\n')[0].split(',').length, shownColumns);
+
+  assert.deepEqual(asked.filter((url) => !url.startsWith('blob:')), [], 'the server has answered already');
 
   // The same address in a fresh profile shows the same.
   const again = await t.visit(page.url().slice(t.root.length));
