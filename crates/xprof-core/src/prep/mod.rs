@@ -11,7 +11,7 @@ pub(crate) mod gnu_sort;
 mod group;
 mod hlo_fix;
 pub mod memo;
-mod mix;
+pub(crate) mod mix;
 mod mutate;
 pub mod planes;
 pub mod programs;

@@ -4,6 +4,8 @@
 //! are and how long they take together.
 //! It must not lose an event: the counts of the boxes add up.
 
+use crate::prep::mix::mix;
+
 /// A group of merged events is at most so many parts long, so that the texture of a busy row stays visible.
 const MAX_PARTS: u64 = 2;
 
@@ -91,9 +93,7 @@ impl Merger {
 /// share of the time, so that the colours of many groups side by side show where the time goes; equal traces are shown
 /// equally.
 fn stands_for(position: u32, duration_ps: u64, busy_ps: u64) -> bool {
-    // Twice, for the products of neighbours are spread too evenly to be chances of their own.
-    let mixed = u64::from(position).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let chance = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32;
+    let chance = mix(u64::from(position)) >> 32;
     u128::from(chance) * u128::from(busy_ps) < u128::from(duration_ps) << 32
 }
 
