@@ -167,10 +167,11 @@ fn check(args: &Args, shared: &Path, deck: &str, server: &str) -> Result<Vec<Val
         command.args(["--runs", runs]);
     }
     let output = command.output().context("cannot run python3")?;
-    let rows: Value = serde_json::from_slice(
-        &std::fs::read(&out)
-            .with_context(|| format!("conform.py wrote no rows: {}", String::from_utf8_lossy(&output.stderr)))?,
-    )?;
+    let written = std::fs::read(&out).with_context(|| {
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        format!("conform.py ended with {} and wrote no rows: {}", output.status, String::from_utf8_lossy(&said))
+    })?;
+    let rows: Value = serde_json::from_slice(&written).context("conform.py wrote rows that are no JSON")?;
     std::fs::remove_file(&out)?;
     Ok(rows["rows"].as_array().cloned().unwrap_or_default())
 }

@@ -15,13 +15,13 @@ use crate::docker::network::Container;
 use crate::load::http;
 
 /// The recorded answers of XProf, through an aggregator over the workers.
-pub fn conformance(place: &Place) -> Result<Vec<Claim>> {
+pub fn conformance(place: &Place, decks: &[&str]) -> Result<Vec<Claim>> {
     if !conform::is_here() {
         println!("SKIPPED: no recorded answers beside the project");
         return Ok(Vec::new());
     }
     let mut claims = Vec::new();
-    for deck in ["golden", "golden_synth"] {
+    for &deck in decks {
         conform::copy_deck(deck, &place.traces.join(deck))?;
         let aggregator =
             place.aggregator(deck, &[], &[&format!("--logdir={MOUNT}/{deck}"), "--nohide_capture_profile_button"])?;
