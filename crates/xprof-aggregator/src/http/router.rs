@@ -12,7 +12,7 @@ use xprof_core::answer::Format;
 use super::layers::{self, Request};
 use super::path::{Target, query};
 use super::respond::{self, Facts, Response};
-use super::{catalog, data, debug, meta, page, warm};
+use super::{catalog, data, debug, meta, page, start, warm};
 use crate::app::State;
 
 /// Answers one request. Only the way to `/data` lies in this future itself: it is moved for every request, and the other routes
@@ -39,6 +39,7 @@ pub async fn route(state: &Arc<State>, request: Request) -> Response {
         "/generate_cache" => {
             ("generate_cache", warm::serve(state, request.method(), &params, request_id).boxed().await)
         }
+        "/plain" => ("plain", Ok(start::serve(state, headers, raw_path, &params).boxed().await)),
         "/index.html" => ("page", page::serve(state, headers, raw_path, &params).boxed().await),
         path => match page::file(state, headers, path).boxed().await {
             Ok(None) if target.is_page() => ("page", page::serve(state, headers, raw_path, &params).boxed().await),

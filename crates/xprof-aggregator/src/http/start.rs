@@ -1,5 +1,5 @@
-//! The page of a program that was built without the web page: the runs, and for each run its tools and hosts with links to
-//! the raw answers.
+//! The plain page: the runs, and for each run its tools and hosts with links to the raw answers. It is the first page of a
+//! program that was built without the web page.
 //!
 //! Takes the catalog, gives HTML that needs no script and nothing from outside. It analyses nothing.
 
@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use xprof_core::answer::html as markup;
 use xprof_core::tools::{Params, registry};
 
+use super::assets;
 use super::page::root_of;
 use super::path::encode;
 use super::respond::{self, Response};
@@ -20,6 +21,9 @@ use crate::error::{Error, Result};
 /// Our own pages load their style sheet and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'self'";
+
+const NO_PAGE: &str = "<p class=\"notice\">This program was built without its web page. <code>cargo xtask ui</code> builds \
+    the page (it needs Node); the next <code>cargo build</code> takes it in.</p>";
 
 /// Beyond this a list of runs is no longer read but searched.
 const MAX_RUNS: usize = 1000;
@@ -89,7 +93,7 @@ async fn runs_page(state: &State, root: &str, params: &Params) -> Result<String>
             runs.len()
         );
         for run in shown.iter().take(MAX_RUNS) {
-            let _ = write!(body, "<li><a href=\"{root}?{}\">{}</a></li>", link(params, run), escape(run));
+            let _ = write!(body, "<li><a href=\"{root}plain?{}\">{}</a></li>", link(params, run), escape(run));
         }
         body.push_str("</ul>");
         if shown.len() > MAX_RUNS {
@@ -175,17 +179,18 @@ fn link(params: &Params, run: &str) -> String {
 }
 
 fn back(root: &str) -> String {
-    format!("<p><a href=\"{root}\">All runs</a></p>")
+    format!("<p><a href=\"{root}plain\">All runs</a></p>")
 }
 
 fn frame(root: &str, title: &str, body: &str) -> String {
     let version = xprof_service::VERSION;
+    let notice = if assets::index().is_some() { "" } else { NO_PAGE };
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title} · Profiles</title>\
          <link rel=\"icon\" href=\"data:,\"><link rel=\"stylesheet\" href=\"{root}assets/start.css\"></head>\
          <body><header><h1>{title}</h1><p class=\"quiet\">xprof-aggregator {version}</p></header>\
-         <main>{body}</main>\
+         <main>{notice}{body}</main>\
          <footer class=\"quiet\"><a href=\"{root}runs\">runs</a> · <a href=\"{root}config\">config</a> · \
          <a href=\"{root}version\">version</a> · <a href=\"{root}debug/workers\">workers</a> · documentation: the folder <code>docs</code> of this project</footer>\
          </body></html>",

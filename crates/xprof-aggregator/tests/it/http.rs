@@ -340,15 +340,13 @@ async fn responses_carry_their_headers() {
 async fn pages_escape_what_names_hold() {
     let files: &[(&str, &[u8])] = &[("plugins/profile/<b>&\"'/<i>.xplane.pb", EMPTY)];
     let server = Server::new(files, &[]);
-    for target in ["/", "/?q=%3Cb%3E", "/?run=%3Cb%3E%26%22%27", "/?run=%3Cscript%3E"] {
+    for target in ["/plain", "/plain?q=%3Cb%3E", "/plain?run=%3Cb%3E%26%22%27", "/plain?run=%3Cscript%3E"] {
         let page = server.get(target).await.text();
         assert!(!page.contains("<b>") && !page.contains("<i>") && !page.contains("<script>"), "{page}");
     }
-    let page = server.get("/?run=%3Cb%3E%26%22%27").await.text();
-    assert!(
-        page.contains("data?run=%3Cb%3E%26%22%27&amp;tag=overview_page&amp;host=%3Ci%3E") || page.contains("&lt;i&gt;")
-    );
-    assert!(server.get("/?run=nope").await.text().contains("has no traces"));
+    let page = server.get("/plain?run=%3Cb%3E%26%22%27").await.text();
+    assert!(page.contains("data?run=%3Cb%3E%26%22%27&amp;tag=overview_page&amp;host=%3Ci%3E"), "{page}");
+    assert!(server.get("/plain?run=nope").await.text().contains("has no traces"));
 }
 
 #[tokio::test]
@@ -404,4 +402,26 @@ async fn a_program_is_found_on_whichever_host_has_it() {
         "the trace holds no HLO module named nope",
     )
     .await;
+}
+
+#[tokio::test]
+async fn another_front_end_is_served_from_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.html"), "<base href=\"./\"><script src=\"a.js\"></script>").unwrap();
+    std::fs::write(dir.path().join("a.js"), "1").unwrap();
+    let server =
+        Server::new(TWO_HOSTS, &[&format!("--ui_dir={}", dir.path().display()), "--frame_ancestors=https://b.example"]);
+    let page = server.get("/r/run/timeline").await;
+    assert!(page.text().starts_with("<base href=\"../../\">"), "{}", page.text());
+    assert!(page.header("content-security-policy").ends_with("frame-ancestors https://b.example"));
+    for target in ["/a.js", "/data/plugin/profile/a.js"] {
+        let file = server.get(target).await;
+        assert_eq!(
+            (file.text().as_str(), file.header("content-type"), file.header("cache-control")),
+            ("1", "text/javascript", "no-cache")
+        );
+        assert_eq!(server.send(Method::GET, target, &[("if-none-match", file.header("etag"))]).await.status, 304);
+    }
+    assert_eq!(server.get("/b.js").await.status, 404);
+    assert_eq!(server.get("/../a.js").await.status, 404);
 }

@@ -230,3 +230,29 @@ test('no page scrolls sideways at 1024 by 768, nor at twice the size', async () 
     }
   }
 });
+
+test('twenty addresses show the same in a fresh profile', async () => {
+  const states = [
+    ...['', '?step=1', '?vs=jax_cpu_mlp'].map((query) => `overview${query}`),
+    ...['', '?g=category', '?idle=1&s=waste', '?min=5'].map((query) => `tree${query}`),
+    ...['', '?s=-occurrences', '?f=fusion', '?f=occurrences:%3E1&s=category,-total_self_time', '?g=category', '?c=category,hlo_op_name'].map((query) => `ops${query}`),
+    ...['', '?tab=1', '?f=Device'].map((query) => `framework${query}`),
+    'steps', 'roofline?s=-total_self_time', 'pod?g=host', 'graph?q=fusion',
+  ];
+  assert.ok(states.length >= 20);
+  const shown = async () => {
+    const { page, close } = await t.visit('');
+    const texts = [];
+    for (const state of states) {
+      await page.goto(`${t.root}r/${RUN}/${state}`);
+      await settled(page);
+      texts.push(`${state}\n${await page.locator('main').innerText()}`);
+      assert.equal(page.url(), `${t.root}r/${RUN}/${state}`);
+    }
+    await close();
+    return texts;
+  };
+  const [first, again] = [await shown(), await shown()];
+  assert.deepEqual(first, again);
+  assert.equal(new Set(first.map((text) => text.slice(text.indexOf('\n')))).size, states.length, 'each state shows something of its own');
+});
