@@ -44,7 +44,7 @@ pub fn answer(scope: &Scope<'_>, rows: &Rows, span: Span, wanted: &[u32], diag: 
     let mut all: Vec<(u32, Sum)> = Vec::new();
     for (&(i, row), sums) in wanted.iter().zip(&sums) {
         for sum in sums {
-            let name = scope.locate(row, sum.first).map_or(0, |place| names.of(&scope.event(place))) as usize;
+            let name = row.locate(sum.first).map_or(0, |place| names.of(&scope.event(place))) as usize;
             if name == all.len() {
                 all.push((i, Sum { first: sum.first, ..Sum::default() }));
             }
@@ -86,7 +86,7 @@ fn of_row(scope: &Scope<'_>, row: &Row, begin_ps: u64, end_ps: u64, diag: &Diag)
         if n % CHECK_EVERY == 0 {
             diag.check()?;
         }
-        let Some(place) = scope.locate(row, i as u32) else { continue };
+        let Some(place) = row.locate(i as u32) else { continue };
         let name = names.of(&scope.event(place)) as usize;
         if name == sums.len() {
             sums.push(Sum { first: i as u32, ..Sum::default() });

@@ -21,7 +21,7 @@ const MAX_EXACT: u64 = 1 << 53;
 /// Answers for one event.
 pub fn answer(scope: &Scope<'_>, rows: &Rows, row: u32, position: u32) -> Result<Block> {
     let found = rows.rows.get(row as usize).filter(|r| (position as usize) < scope.n_events(r));
-    let found = found.and_then(|r| scope.locate(r, position).map(|place| (r, place)));
+    let found = found.and_then(|r| r.locate(position).map(|place| (r, place)));
     let Some((r, place)) = found else {
         return Err(Error::NotFound(format!("row {row} of {} has no event {position}", scope.prepared.host)));
     };
@@ -67,7 +67,7 @@ pub fn answer(scope: &Scope<'_>, rows: &Rows, row: u32, position: u32) -> Result
 /// Which event, and when.
 fn write_place(scope: &Scope<'_>, row: &Row, (row_idx, position): (u32, u32), json: &mut JsonWriter<'_>) {
     let (begin_ps, duration_ps) = scope.at(row, position as usize);
-    let name = scope.locate(row, position).map(|place| facts::visible_name(&scope.event(place)));
+    let name = row.locate(position).map(|place| facts::visible_name(&scope.event(place)));
     json.key("row").int64(row_idx).key("position").int64(position);
     json.key("name").string(&name.unwrap_or_default());
     json.key("begin_ps").string(&begin_ps.to_string());
@@ -97,7 +97,7 @@ fn module<'a>(scope: &'a Scope<'_>, rows: &Rows, row: &Row, begin_ps: u64) -> Op
             begin.saturating_add(duration) > begin_ps
         };
         let at = running.into_iter().rfind(runs)?;
-        scope.locate(r, at as u32).map(|place| facts::visible_name(&scope.event(place)))
+        r.locate(at as u32).map(|place| facts::visible_name(&scope.event(place)))
     })
 }
 

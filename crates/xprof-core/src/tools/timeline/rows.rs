@@ -80,6 +80,18 @@ impl Memoized for Rows {
     }
 }
 
+impl Row {
+    /// Track and position of one of its events; `None` for samples of counters.
+    #[inline]
+    pub fn locate(&self, position: u32) -> Option<(u32, u32)> {
+        match &self.source {
+            Source::Thread { track, .. } => Some((*track, position)),
+            Source::Async(events) => events.get(position as usize).copied(),
+            Source::Counter(_) => None,
+        }
+    }
+}
+
 /// A trace with everything that answers need: what every query looks at.
 pub struct Scope<'a> {
     /// The trace.
@@ -119,16 +131,6 @@ impl<'a> Scope<'a> {
                 self.times[track as usize].at(position as usize)
             }
             Source::Counter(series) => (series.times_ps[position], 0),
-        }
-    }
-
-    /// Track and position of an event of a row; `None` for samples of counters.
-    #[inline]
-    pub fn locate(&self, row: &Row, position: u32) -> Option<(u32, u32)> {
-        match &row.source {
-            Source::Thread { track, .. } => Some((*track, position)),
-            Source::Async(events) => events.get(position as usize).copied(),
-            Source::Counter(_) => None,
         }
     }
 

@@ -36,9 +36,8 @@ pub fn answer(scope: &Scope<'_>, rows: &Rows, text: &str, limit: usize, diag: &D
     listed.truncate(limit);
 
     let mut names = Names::default();
-    let mut name_of = |row: u32, position| {
-        scope.locate(&rows.rows[row as usize], position).map_or(0, |place| names.of(&scope.event(place)))
-    };
+    let mut name_of =
+        |row: u32, position| rows.rows[row as usize].locate(position).map_or(0, |place| names.of(&scope.event(place)));
     let mut sums: Vec<(u32, u64)> = Vec::new();
     for (row, hits) in (0u32..).zip(&found) {
         for &(first, n, total_ps) in &hits.by_name {
@@ -80,7 +79,7 @@ fn on_row(scope: &Scope<'_>, row: &Row, text: &str, limit: usize, diag: &Diag) -
         if (position as usize).is_multiple_of(CHECK_EVERY) {
             diag.check()?;
         }
-        let Some(place) = scope.locate(row, position) else { continue };
+        let Some(place) = row.locate(position) else { continue };
         let event = scope.event(place);
         if !matcher.matches(&event) {
             continue;

@@ -20,6 +20,7 @@ const MAX_TICKS: u64 = 1 << 31;
 
 /// The time axis of a window.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_field_names, reason = "units are suffixes")]
 struct Axis {
     begin_ps: u64,
     end_ps: u64,
@@ -76,7 +77,7 @@ pub fn answer(scope: &Scope<'_>, rows: &Rows, window: &Window, diag: &Diag) -> R
         })
         .collect::<Result<_>>()?;
     let mut names = Names::default();
-    let name_of = |(row, b): (&Row, &Box)| scope.locate(row, b.shown).map_or(0, |place| names.of(&scope.event(place)));
+    let name_of = |(row, b): (&Row, &Box)| row.locate(b.shown).map_or(0, |place| names.of(&scope.event(place)));
     let boxes = || rows.rows.iter().zip(&shown).flat_map(|(row, shown)| shown.boxes.iter().map(move |b| (row, b)));
     let named: Vec<u32> = boxes().map(name_of).collect();
 
@@ -121,7 +122,7 @@ fn events(scope: &Scope<'_>, row: &Row, axis: Axis, diag: &Diag) -> Result<Shown
     let boxes = merger.finish();
     let mut near = (u32::MAX, 0);
     let mut flow_of = |(i, b): (u32, &Box)| {
-        let (track, position) = scope.locate(row, b.shown).filter(|_| b.count == 1)?;
+        let (track, position) = row.locate(b.shown).filter(|_| b.count == 1)?;
         if near.0 != track {
             near = (track, 0);
         }
