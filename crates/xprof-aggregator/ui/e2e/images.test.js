@@ -31,8 +31,8 @@ const SCENES = {
   host_picker: { place: `r/${RUN}/overview`, act: (page) => page.getByTestId('hosts').click() },
   commands: { place: `r/${RUN}/overview`, act: (page) => page.keyboard.press('Control+k') },
   timeline: { place: `r/${RUN}/timeline`, act: drawn },
-  timeline_event: { place: 'r/cuda_conv_train/timeline?e=0.0.9&q=conv&t=1150000~2050000', act: drawn },
-  timeline_area: { place: `r/${RUN}/timeline?h=tpu-host-0&sel=1000120~1000160~0:2-6&t=1000100~1000190`, act: drawn },
+  timeline_event: { place: 'r/cuda_conv_train/timeline?e=0.0.9&q=conv&t=15650000~16250000', act: drawn },
+  timeline_area: { place: `r/${RUN}/timeline?h=tpu-host-0&sel=1051000~1054000~0:2-6&t=1049500~1056000`, act: drawn },
   keys: { place: `r/${RUN}/overview`, act: (page) => page.keyboard.press('?') },
 };
 

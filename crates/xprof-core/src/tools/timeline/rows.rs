@@ -80,6 +80,18 @@ impl Memoized for Rows {
     }
 }
 
+impl Row {
+    /// Track and position of one of its events; `None` for samples of counters.
+    #[inline]
+    pub fn locate(&self, position: u32) -> Option<(u32, u32)> {
+        match &self.source {
+            Source::Thread { track, .. } => Some((*track, position)),
+            Source::Async(events) => events.get(position as usize).copied(),
+            Source::Counter(_) => None,
+        }
+    }
+}
+
 /// A trace with everything that answers need: what every query looks at.
 pub struct Scope<'a> {
     /// The trace.
