@@ -51,8 +51,8 @@ pub fn run(args: &Args) -> Result<()> {
         Some(dir) => bail!("the log directory {} does not exist or is not a directory", dir.display()),
         None => crate::demo::demo_logdir()?,
     };
-    crate::ui::build_if_possible()?;
     if !args.containers {
+        crate::ui::build_if_possible()?;
         return watch(&mut processes(args, &logdir)?, args, &stop);
     }
     docker::require_engine()?;

@@ -35,6 +35,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Builds the programs and their contexts, and the images if there is an engine.
 pub fn build(tag: &str, with_images: bool) -> Result<()> {
+    crate::ui::build_if_possible()?;
     let directory = programs::build(false)?;
     for name in programs::NAMES {
         let context = context(name, &directory)?;
