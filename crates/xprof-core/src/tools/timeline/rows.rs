@@ -104,18 +104,6 @@ pub struct Scope<'a> {
     pub times: Vec<Times<'a>>,
 }
 
-impl Row {
-    /// Track and position of an event; `None` for samples of counters.
-    #[inline]
-    pub fn locate(&self, position: u32) -> Option<(u32, u32)> {
-        match &self.source {
-            Source::Thread { track, .. } => Some((*track, position)),
-            Source::Async(events) => events.get(position as usize).copied(),
-            Source::Counter(_) => None,
-        }
-    }
-}
-
 impl<'a> Scope<'a> {
     /// Everything about a trace whose `store` was made.
     pub fn new(prepared: &'a Prepared, store: &'a TraceStore) -> Self {
