@@ -214,8 +214,8 @@ pub static TOOLS: &[Entry] = &[
     Entry::of::<PodViewer>(),
     Entry::of::<RooflineModel>(),
     Entry::of::<SmartSuggestionTool>(),
-    Entry::of::<Timeline>(),
     Entry::of::<StreamingTraceViewer>(),
+    Entry::of::<Timeline>(),
     Entry::of::<TraceViewer>(),
 ];
 
