@@ -248,7 +248,7 @@ async fn strict_requests_get_every_host_or_the_reasons() {
     let (plain, strict) = (server.get(plain).await, server.get(strict).await);
     assert_eq!((strict.status.as_u16(), strict.header("x-xprof-partial")), (200, ""));
     assert!(plain.body == strict.body && plain.header("etag") == strict.header("etag"));
-    for value in ["", "1", "yes"] {
+    for value in ["1", "yes"] {
         let text = format!("strict=\"{value}\" is not valid: it must be true or false");
         check(&server, &format!("{ask}&strict={value}"), 400, &text).await;
     }
