@@ -13,6 +13,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
+    // First, because programs take it in, and a test of `dev` should not wait for it.
+    crate::ui::build_if_possible()?;
     // The tests that start real processes find them beside the test binaries. The services are built as `dev` builds them,
     // with no other package beside them that adds features, so that its tests need not wait for a compiler.
     cmd!(shell, "cargo build -p xprof-worker -p xprof-aggregator").run()?;

@@ -32,10 +32,10 @@ pub fn build() -> Result<()> {
     Ok(())
 }
 
-/// Builds the page where Node is, and says so where it is not.
+/// Builds the page where Node is, unless it is there as its sources want it, and says so where Node is not.
 pub fn build_if_possible() -> Result<()> {
     if has_node() {
-        return build();
+        return if is_built()? { Ok(()) } else { build() };
     }
     eprintln!(
         "SKIPPED: the web page is not built, because Node is not there; the program serves answers and a list of runs"
@@ -53,7 +53,7 @@ pub fn test(args: &TestArgs) -> Result<()> {
         );
         return Ok(());
     }
-    build()?;
+    build_if_possible()?;
     let shell = shell()?;
     cmd!(shell, "npm run --silent check").run()?;
     cmd!(shell, "npm run --silent test").run()?;
@@ -75,6 +75,25 @@ pub fn test(args: &TestArgs) -> Result<()> {
         .env("XPROF_DEMO", &demo)
         .run()?;
     Ok(())
+}
+
+/// Whether the page was built after its sources were last written.
+fn is_built() -> Result<bool> {
+    let ui = crate::root().join("crates/xprof-aggregator/ui");
+    let Ok(built) = std::fs::metadata(ui.join("dist/web/index.html")).and_then(|m| m.modified()) else {
+        return Ok(false);
+    };
+    let sources = ["src", "scripts", "index.html", "package.json", "package-lock.json", "vite.config.ts"];
+    let mut open: Vec<PathBuf> = sources.iter().map(|name| ui.join(name)).collect();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path)?.collect::<std::io::Result<Vec<_>>>()?;
+            open.extend(entries.iter().map(std::fs::DirEntry::path));
+        } else if std::fs::metadata(&path)?.modified()? > built {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The packages of the lock file, if they are not those that are there.
