@@ -55,6 +55,7 @@ pub fn test(args: &TestArgs) -> Result<()> {
     }
     build_if_possible()?;
     let shell = shell()?;
+    install(&shell)?;
     cmd!(shell, "npm run --silent check").run()?;
     cmd!(shell, "npm run --silent test").run()?;
     let programs = crate::programs::build(true)?;
