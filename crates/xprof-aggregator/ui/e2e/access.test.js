@@ -28,7 +28,8 @@ for (const theme of ['light', 'dark']) {
       await settled(page, ['ready', 'empty', 'partial', 'error']);
       assert.deepEqual(await violations(page), [], `${place} ${theme}`);
     }
-    assert.deepEqual(faults, []);
+    // That a run is unknown is told by a 404, which the browser logs.
+    assert.deepEqual(faults.filter((fault) => !fault.includes('run=nothing&')), []);
     await close();
   });
 
