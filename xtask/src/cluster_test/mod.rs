@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "PROGRAM")]
     compare: Option<PathBuf>,
     /// Write the table to docs/reliability.md
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["only", "quick"])]
     keep: bool,
 }
 
