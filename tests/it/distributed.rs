@@ -34,6 +34,10 @@ fn requests() -> Vec<String> {
         requests.push(format!("/data?run=one&tag=trace_viewer@&host=tpu-host-0{query}"));
     }
     requests.push("/data?run=one&tag=trace_viewer&host=tpu-host-0".to_owned());
+    for query in ["", "&resolution=64", "&search=fusion", "&area=0-9", "&event=0.0"] {
+        requests.push(format!("/data?run=pod&tag=timeline&host=tpu-host-1{query}"));
+        requests.push(format!("/data?run=one&tag=timeline&host=tpu-host-0{query}"));
+    }
     for tag in ["overview_page", "op_profile", "trace_viewer@"] {
         requests.push(format!("/hosts?run=pod&tag={tag}"));
     }

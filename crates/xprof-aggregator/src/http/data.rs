@@ -143,8 +143,10 @@ async fn choose(state: &State, params: &Params, tag: &str) -> Result<(Vec<Trace>
         return Err(Error::core(file, CoreError::Unsupported(format!("{file}: {why}"))));
     }
     let (mut traces, gone) = session.traces(&files).await?;
-    missing.extend(gone);
-    if registry::find(tag).is_ok_and(|tool| !tool.needs_events) {
+    if registry::find(tag).is_ok_and(|tool| tool.needs_events) {
+        missing.extend(gone);
+    } else {
+        // One host that has the program is enough: the others are not missed.
         traces = state.catalog.traces_with_module(&session, traces, &ModuleQuery::read(params)).await;
     }
     Ok((traces, missing))

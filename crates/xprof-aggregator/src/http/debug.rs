@@ -48,6 +48,10 @@ fn html(report: &Report) -> String {
     if let Some(s) = report.down_for_s {
         let _ = write!(out, "<p class=\"notice\" role=\"alert\">No worker has been well for {s:.0} s.</p>");
     }
+    if report.targets.is_empty() {
+        out.push_str("<p>This server has no workers: it does every job itself.</p>");
+        return out;
+    }
     let head = ["Address", "State", "For", "Load", "Share", "Jobs", "Failed", "Last error"];
     table(&mut out, &head, report.workers.iter().map(worker));
     let targets = report.targets.iter().map(|t| {

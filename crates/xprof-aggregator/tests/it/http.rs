@@ -382,6 +382,7 @@ async fn a_program_is_found_on_whichever_host_has_it() {
         ("plugins/profile/r/a.xplane.pb", EMPTY),
         ("plugins/profile/r/bad.xplane.pb", DAMAGED),
         ("plugins/profile/r/c.xplane.pb", TRACE),
+        ("plugins/profile/r/interrupted.xplane.pb", &[]),
     ];
     let server = Server::new(files, &[]);
     let modules = server.get("/module_list?run=r").await.text();
@@ -389,7 +390,7 @@ async fn a_program_is_found_on_whichever_host_has_it() {
     for query in ["tag=graph_viewer&type=short_txt", "tag=memory_viewer"] {
         let own = server.get(&format!("/data?run=r&host=c&{query}&module_name={module}")).await;
         assert_eq!(own.status, 200, "{query}: {}", own.text());
-        for host in ["a", "bad", "ALL_HOSTS"] {
+        for host in ["a", "bad", "ALL_HOSTS", "ALL_HOSTS&strict=true"] {
             let answer = server.get(&format!("/data?run=r&host={host}&{query}&module_name={module}")).await;
             assert_eq!((answer.status.as_u16(), &answer.body), (200, &own.body), "{query} {host}");
             assert_eq!((answer.header("x-xprof-hosts"), answer.header("x-xprof-partial")), ("c", ""), "{query} {host}");

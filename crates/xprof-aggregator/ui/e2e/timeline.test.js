@@ -39,6 +39,19 @@ async function press(page, key) {
   return span(page);
 }
 
+/** The commonest colour among the boxes, as the canvas has it: a number with red lowest. */
+function commonest(page) {
+  return page.locator('.rows canvas').first().evaluate((canvas) => {
+    const context = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+    context.drawImage(canvas, 0, 0);
+    const counts = new Map();
+    for (const pixel of new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer)) {
+      counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
+    }
+    return [...counts].sort((a, b) => b[1] - a[1])[0][0] & 0xffffff;
+  });
+}
+
 /** Pixels of the boxes, without names and lines, that are not of the background's colour. */
 async function inked(page) {
   const lines = page.locator('.rows canvas').nth(1);
@@ -298,6 +311,18 @@ test('nobody is shut out, in either theme', async () => {
     await page.evaluate(axe);
     const violations = await page.evaluate(async () => (await globalThis.axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`));
     assert.deepEqual(violations, [], theme);
+    await close();
+  }
+});
+
+test('without any event, the rows have the colour of the page', async () => {
+  for (const [theme, colour] of [['light', 0xffffff], ['dark', 0x1c1715]]) {
+    const { page, close } = await open(t.browser, { theme });
+    await page.goto(`${t.root}r/damaged/timeline`);
+    await page.getByText('host0.xplane.pb is not a readable trace').first().waitFor();
+    // A frame later than what was told.
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    assert.equal((await commonest(page)).toString(16), colour.toString(16), theme);
     await close();
   }
 });

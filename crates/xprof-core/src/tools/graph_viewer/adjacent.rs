@@ -5,8 +5,9 @@ use crate::answer::json::{Dialect, JsonWriter};
 use crate::hlo::{HloModule, InstructionRef};
 use crate::{Error, Result};
 
-/// Names are walked through get-tuple-elements up to so many; a hostile module could make the lists grow without end.
-const MAX_NAMES: usize = 100_000;
+/// So many instructions are walked through in one direction, and so many may wait to be: a hostile module has ways without
+/// end through get-tuple-elements, whether or not they lead to a name.
+const MAX_WALKED: usize = 1 << 20;
 
 /// Writes names of operands and users.
 pub(super) fn write(module: &HloModule, node: &str, out: &mut Vec<u8>) -> Result<()> {
@@ -41,10 +42,8 @@ fn through_tuples<'m>(
     let mut names = Vec::new();
     let mut open = next(program, at);
     open.reverse();
-    while let Some(at) = open.pop() {
-        if names.len() >= MAX_NAMES {
-            break;
-        }
+    for _ in 0..MAX_WALKED {
+        let Some(at) = open.pop().filter(|_| open.len() < MAX_WALKED) else { break };
         let name = &*program.get(at).name;
         if name.starts_with("get-tuple-element") {
             open.extend(next(program, at).into_iter().rev());

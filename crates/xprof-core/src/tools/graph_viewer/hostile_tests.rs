@@ -64,6 +64,16 @@ fn computations_that_call_in_a_circle() {
     check(&module(&wide, &[]), Ok(()));
 }
 
+/// Whether an instruction only passes a value on is told by its name, so that there are ways without end which meet no other.
+#[test]
+fn ways_without_end_through_names() {
+    let x = f32s(&[4]);
+    let name = |k: usize| format!("get-tuple-element.{k}");
+    let first = Comp::new(0, &[]).add(&name(0), "replica-id", &x, &[], &[]);
+    let chain = (1..60).fold(first, |comp, k| comp.add(&name(k), "add", &x, &[&name(k - 1), &name(k - 1)], &[]));
+    check(&module(&[chain.add("x", "negate", &x, &[&name(59)], &[])], &[]), Ok(()));
+}
+
 #[test]
 fn operands_that_do_not_exist() {
     let missing = |ids: &[i64]| alone("negate", &f32s(&[4]), &ints(36, ids));

@@ -198,6 +198,9 @@ export class Engine {
         performance.mark('timeline-first-events');
       }
       this.hooks.drawn(frame);
+    } else if (palette) {
+      // An opaque canvas is black until something is drawn, and reading a large trace takes seconds.
+      this.renderer.draw([], this.view, palette);
     }
     if (again || this.#glide) this.invalidate();
   }
