@@ -18,6 +18,7 @@ pub mod hlo;
 pub mod hw;
 pub mod op_name;
 pub mod opstats;
+mod parallel;
 pub mod pipeline;
 pub mod prep;
 pub mod reduction;

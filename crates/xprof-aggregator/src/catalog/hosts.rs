@@ -109,6 +109,15 @@ impl From<Vec<HostFile>> for Selected {
     }
 }
 
+/// The one host that a request asks for, if it is one and asks for it by name.
+pub fn named(params: &Params) -> Option<&str> {
+    // A list is for some tools only, and then goes before a single name.
+    if params.non_empty("hosts").is_some() {
+        return None;
+    }
+    params.non_empty("host").filter(|host| *host != ALL_HOSTS)
+}
+
 /// Which hosts a `/data` request asks for. A list is good while one of its hosts has a trace.
 pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Selected> {
     if files.is_empty() {

@@ -72,6 +72,11 @@ impl Listings {
         Self { storage, batches: Mutex::default(), kept: Mutex::default() }
     }
 
+    /// A directory as it was listed at some time, if it can be told cheaply what became of a file in it.
+    pub fn kept(&self, directory: &Path) -> Option<Arc<Directory>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(directory).cloned()
+    }
+
     /// The entries of a directory, listed after this call.
     ///
     /// ```text
@@ -79,8 +84,7 @@ impl Listings {
     /// listings:   [ 1's   ][ that of 2 3 4 ][ 5's …
     /// ```
     pub async fn list(&self, directory: &Path) -> Result<Seen, StorageError> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(directory).cloned();
-        if let Some(kept) = kept
+        if let Some(kept) = self.kept(directory)
             && kept.listing.holds()
         {
             return Ok(Seen { directory: kept, is_fresh: false });

@@ -217,6 +217,19 @@ impl Catalog {
         Ok(Session { run: run.unwrap_or_default().to_owned(), directory, seen })
     }
 
+    /// The trace of the one host that a request names, if that is known to have one and still has: then it makes no
+    /// difference what else its session holds, and nobody has to look.
+    pub fn named(&self, params: &Params) -> Option<Trace> {
+        let (host, run) = (hosts::named(params)?, params.get("run")?);
+        if Override::of(params).is_some() {
+            return None;
+        }
+        let directory = self.listings.kept(&directory_of_run(self.logdir.as_ref()?, run))?;
+        let HostFile { host, file } = directory.files.get(host)?;
+        let identity = directory.listing.identity(file).filter(|now| now.size_bytes > 0)?;
+        file.ends_with(XPLANE_SUFFIX).then(|| Trace { host: Arc::clone(host), identity })
+    }
+
     /// The tools that a session offers.
     pub async fn tools(&self, session: &Session) -> Vec<String> {
         self.facts.tools(&session.all_traces().await).await

@@ -136,6 +136,10 @@ pub(super) async fn answer(
 
 /// The traces that a request chooses, and the hosts that have none, if others have.
 async fn choose(state: &State, params: &Params, tag: &str) -> Result<(Vec<Trace>, Vec<FailedHost>)> {
+    let needs_events = registry::find(tag).is_ok_and(|tool| tool.needs_events);
+    if needs_events && let Some(trace) = state.catalog.named(params) {
+        return Ok((vec![trace], Vec::new()));
+    }
     let session = state.catalog.session(params).await?;
     let Selected { files, mut missing } = select(session.files(), &session.run, tag, params)?;
     if let Some(HostFile { file, .. }) = files.iter().find(|f| f.file.ends_with(".riegeli")) {
@@ -143,7 +147,7 @@ async fn choose(state: &State, params: &Params, tag: &str) -> Result<(Vec<Trace>
         return Err(Error::core(file, CoreError::Unsupported(format!("{file}: {why}"))));
     }
     let (mut traces, gone) = session.traces(&files).await?;
-    if registry::find(tag).is_ok_and(|tool| tool.needs_events) {
+    if needs_events {
         missing.extend(gone);
     } else {
         // One host that has the program is enough: the others are not missed.

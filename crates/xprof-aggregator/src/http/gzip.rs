@@ -55,30 +55,42 @@ struct Packer {
     length: usize,
     tag: BodyTag,
     error: Option<io::Error>,
+    /// A deflater and a place to write to for each thread that needed one, for many chunks: its tables are a quarter of a
+    /// megabyte, and with the place each chunk takes no more memory than it has bytes.
+    tools: Mutex<Vec<(Compress, Vec<u8>)>>,
 }
 
 impl Packer {
     fn new() -> Self {
-        Self { out: HEADER.to_vec(), crc: Crc::new(), length: 0, tag: BodyTag::default(), error: None }
+        Self {
+            out: HEADER.to_vec(),
+            crc: Crc::new(),
+            length: 0,
+            tag: BodyTag::default(),
+            error: None,
+            tools: Mutex::default(),
+        }
     }
 
     /// Compresses chunks, each by one thread.
     fn append<C: AsRef<[u8]> + Sync>(&mut self, chunks: &[C]) {
-        let deflate = |(deflater, room): &mut (Compress, Vec<u8>), chunk: &C| {
+        let tools = || self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        let deflate = |chunk: &C| {
             let mut crc = Crc::new();
             crc.update(chunk.as_ref());
+            let known = tools().pop();
+            let (mut deflater, mut room) =
+                known.unwrap_or_else(|| (Compress::new(Compression::fast(), false), Vec::with_capacity(1 << 16)));
             deflater.reset();
             room.clear();
-            deflate(deflater, chunk.as_ref(), FlushCompress::Sync, room)?;
-            Ok((Box::<[u8]>::from(room.as_slice()), crc))
+            deflate(&mut deflater, chunk.as_ref(), FlushCompress::Sync, &mut room)?;
+            let packed = Box::<[u8]>::from(room.as_slice());
+            tools().push((deflater, room));
+            Ok((packed, crc))
         };
-        // One deflater for many chunks, because its tables are a quarter of a megabyte, and one place to write to, so that each
-        // chunk takes no more memory than it has bytes.
-        let largest = chunks.iter().map(|c| c.as_ref().len()).max().unwrap_or(0);
-        let tools = || (Compress::new(Compression::fast(), false), Vec::with_capacity(largest / 4 + 64));
         let tag = &mut self.tag;
         let (packed, ()) = rayon::join(
-            || chunks.par_iter().with_max_len(1).map_init(tools, deflate).collect::<io::Result<Vec<_>>>(),
+            || chunks.par_iter().with_max_len(1).map(deflate).collect::<io::Result<Vec<_>>>(),
             || chunks.iter().for_each(|chunk| tag.add(chunk.as_ref())),
         );
         match packed {

@@ -56,18 +56,14 @@ pub struct Numbered;
 
 impl MakeRequestId for Numbered {
     fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
-        static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+        static PROCESS: LazyLock<String> = LazyLock::new(|| {
+            let process = RandomState::new().hash_one(std::process::id());
+            let (high, middle, low) = (process >> 32, process >> 16 & 0xffff, process >> 4 & 0xfff);
+            format!("{high:08x}-{middle:04x}-4{low:03x}-8{:03x}-", process & 0xfff)
+        });
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (process, n) = (*PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
-        let text = format!(
-            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-            process >> 32,
-            process >> 16 & 0xffff,
-            process >> 4 & 0xfff,
-            n >> 48 & 0xfff,
-            n & 0xffff_ffff_ffff
-        );
-        HeaderValue::try_from(text).ok().map(RequestId::new)
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        HeaderValue::try_from(format!("{}{:012x}", *PROCESS, n & 0xffff_ffff_ffff)).ok().map(RequestId::new)
     }
 }
 
@@ -135,8 +131,8 @@ where
 /// The id that the request carries, which the layer outside this one makes sure of.
 pub fn request_id(headers: &HeaderMap) -> String {
     let id = headers.get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    // It is repeated in logs and in calls to workers, so a client does not choose its length.
-    id.chars().take(128).collect()
+    // It is repeated in logs and in calls to workers, so a client does not choose its length. It is ASCII.
+    id[..id.len().min(128)].to_owned()
 }
 
 /// A response to HEAD: what GET would say, without saying it.

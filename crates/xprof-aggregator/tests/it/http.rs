@@ -255,6 +255,30 @@ async fn strict_requests_get_every_host_or_the_reasons() {
 }
 
 #[tokio::test]
+async fn an_answer_is_never_older_than_its_trace() {
+    let server = Server::new(TWO_HOSTS, &[]);
+    let directory = server.path("plugins/profile/r");
+    let rests = || directory.metadata().unwrap().modified().unwrap().elapsed().is_ok_and(|age| age.as_secs() > 2);
+    until("the directory is at rest", rests).await;
+    let check = async |what: &str, status: u16| {
+        let answer = server.get("/data?run=r&tag=overview_page&host=a").await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+    };
+    // The first request lists the directory, the second one looks at the file alone.
+    check("as it was", 200).await;
+    check("the same", 200).await;
+    write(server.logdir.path(), "plugins/profile/r/a.xplane.pb", DAMAGED);
+    check("damaged in its place", 500).await;
+    write(server.logdir.path(), "plugins/profile/r/c.xplane.pb", EMPTY);
+    check("beside a new one", 500).await;
+    write(server.logdir.path(), "plugins/profile/r/a.xplane.pb", EMPTY);
+    check("mended", 200).await;
+    std::fs::remove_file(directory.join("a.xplane.pb")).unwrap();
+    check("gone", 404).await;
+    assert_eq!(server.get("/data?run=r&tag=overview_page&host=c").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_host_without_a_trace_is_named_and_the_others_answered() {
     let server = Server::new(TWO_HOSTS, &[]);
     let ask = |hosts: &str| format!("/data?run=r&tag=trace_viewer@&hosts={hosts}");

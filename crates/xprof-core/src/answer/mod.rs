@@ -81,7 +81,10 @@ impl Answer {
         let n_bytes = self.buffer.len() + buffers.iter().map(Vec::len).sum::<usize>();
         match &mut self.sink {
             Some(sink) if self.is_in_sink || n_bytes >= LARGE_BYTES => {
-                sink.append(&[std::mem::take(&mut self.buffer)]);
+                let before = std::mem::take(&mut self.buffer);
+                if !before.is_empty() {
+                    sink.append(&[before]);
+                }
                 sink.append(buffers);
                 self.is_in_sink = true;
             }

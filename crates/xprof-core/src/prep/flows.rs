@@ -82,7 +82,19 @@ impl PlaneFlows {
 
     /// `parity:` an event that is both consumer and producer keeps its incoming flow only.
     fn of_links(&self, event: &Event<'_>) -> Option<Flow> {
-        let (mut consumer, mut producer, mut correlation) = ((None, None), (None, None), None);
+        // What preparation found goes before what the file says, and a consumer before anything else.
+        let mut consumer = (None, None);
+        for (kind, value) in event.added_stats() {
+            match kind {
+                StatKind::ConsumerType => consumer.0 = Some(value.int()),
+                StatKind::ConsumerId => consumer.1 = Some(value.int_or_uint()),
+                _ => {}
+            }
+        }
+        if let (Some(context_type), Some(id)) = consumer {
+            return Some(self.flow(IN, context_type, id));
+        }
+        let (mut producer, mut correlation) = ((None, None), None);
         event.each_stat(|kind, value| match kind {
             StatKind::ConsumerType => _ = consumer.0.get_or_insert(value.int()),
             StatKind::ConsumerId => _ = consumer.1.get_or_insert(value.int_or_uint()),

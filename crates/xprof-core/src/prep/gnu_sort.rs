@@ -4,14 +4,48 @@
 //! events comes first decides, for example, on which row a host offload is shown. The order is no accident of a run:
 //! it follows from the algorithm (introsort: quicksort by the median of three down to pieces of 16, heapsort if that goes
 //! too deep, one insertion sort over everything), which is done here step by step.
+//! Where no equal elements lie whose order matters, a piece may be taken from a copy that was sorted in any way.
+
+use std::ops::Range;
 
 /// Pieces of this length and below are left to the insertion sort.
 const PIECE: usize = 16;
 
 /// Sorts by `less`, equal elements as `std::sort` of the GNU C++ library leaves them.
 pub(crate) fn sort<T: Copy>(a: &mut [T], less: impl Fn(&T, &T) -> bool + Copy) {
+    sort_steps(a, |_, _| false, less);
+}
+
+/// As [`sort`], if only the order of the equal elements at `matters` counts, which are ascending places in `sorted`:
+/// the same elements, sorted in any way. That is a fast sort, so only what lies around those places is done step by step.
+pub(crate) fn sort_at<T: Copy>(
+    a: &mut [T],
+    sorted: &[T],
+    matters: &[Range<usize>],
+    less: impl Fn(&T, &T) -> bool + Copy,
+) {
+    let take = |piece: &mut [T], at: usize| {
+        let end = at + piece.len();
+        let next = matters.partition_point(|places| places.end <= at);
+        // A piece has these elements only if none is equal to one of its neighbours.
+        let has_border = |i: usize| i == 0 || i == sorted.len() || less(&sorted[i - 1], &sorted[i]);
+        let takes = matters.get(next).is_none_or(|places| places.start >= end) && has_border(at) && has_border(end);
+        if takes {
+            piece.copy_from_slice(&sorted[at..end]);
+        }
+        takes
+    };
+    sort_steps(a, take, less);
+}
+
+/// `take` may put the sorted elements into a piece, given with its place; then it says so.
+fn sort_steps<T: Copy>(
+    a: &mut [T],
+    take: impl Fn(&mut [T], usize) -> bool + Copy,
+    less: impl Fn(&T, &T) -> bool + Copy,
+) {
     let Some(depth) = a.len().checked_ilog2() else { return };
-    introsort(a, 2 * depth, less);
+    introsort(a, 0, 2 * depth, take, less);
     let (head, n) = (a.len().min(PIECE), a.len());
     for i in 1..head {
         if less(&a[i], &a[0]) {
@@ -36,8 +70,17 @@ fn insert<T: Copy>(a: &mut [T], i: usize, less: impl Fn(&T, &T) -> bool) {
     a[j] = value;
 }
 
-fn introsort<T: Copy>(mut a: &mut [T], mut depth: u32, less: impl Fn(&T, &T) -> bool + Copy) {
+fn introsort<T: Copy>(
+    mut a: &mut [T],
+    at: usize,
+    mut depth: u32,
+    take: impl Fn(&mut [T], usize) -> bool + Copy,
+    less: impl Fn(&T, &T) -> bool + Copy,
+) {
     while a.len() > PIECE {
+        if take(a, at) {
+            return;
+        }
         if depth == 0 {
             heapsort(a, less);
             return;
@@ -45,7 +88,7 @@ fn introsort<T: Copy>(mut a: &mut [T], mut depth: u32, less: impl Fn(&T, &T) -> 
         depth -= 1;
         let cut = partition(a, less);
         let (left, right) = a.split_at_mut(cut);
-        introsort(right, depth, less);
+        introsort(right, at + cut, depth, take, less);
         a = left;
     }
 }
@@ -150,6 +193,38 @@ mod tests {
         let mut keys = [0; 21];
         keys[20] = 1;
         check(&keys, &[1, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 0, 20]);
+    }
+
+    #[test]
+    fn what_does_not_matter_changes_nothing_else() {
+        let mut seed = 7u64;
+        for n in (0..3000).step_by(37) {
+            let mut next = |below: usize| {
+                seed = super::super::mix::mix(seed);
+                seed as usize % below
+            };
+            let a: Vec<(usize, usize)> = (0..n).map(|i| (next(n / 2 + 1), i)).collect();
+            let (mut exact, mut sorted) = (a.clone(), a.clone());
+            let less = |x: &(usize, usize), y: &(usize, usize)| x.0 < y.0;
+            sort(&mut exact, less);
+            sorted.sort_by_key(|&(key, i)| (key, std::cmp::Reverse(i)));
+            let mut at = 0;
+            let mut matters = Vec::new();
+            for run in sorted.chunk_by(|x, y| x.0 == y.0) {
+                at += run.len();
+                if run.len() > 1 && next(20) == 0 {
+                    matters.push(at - run.len()..at);
+                }
+            }
+            let mut got = a.clone();
+            sort_at(&mut got, &sorted, &matters, less);
+            for places in matters {
+                assert_eq!(got[places.clone()], exact[places]);
+            }
+            assert!(got.is_sorted_by_key(|x| x.0));
+            got.sort_by_key(|x| x.1);
+            assert_eq!(got, a);
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Prepared {
         let already_grouped = is_grouped(&space);
         let mut groups = Groups::default();
         if !already_grouped {
-            space.planes.par_iter_mut().try_for_each(|plane| mutate::run(plane, diag))?;
+            space.planes.par_iter_mut().with_max_len(1).try_for_each(|plane| mutate::run(plane, diag))?;
             groups = group::run(&mut space, diag)?;
         }
         Ok(Self { host: host.into(), space, groups, already_grouped, memo: Memo::default() })

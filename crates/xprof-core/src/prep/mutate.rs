@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::context::{LEGACY, TPU_LAUNCH, TPU_STREAM};
 use super::mix::mix_all;
 use super::planes;
+use crate::parallel::largest_first;
 use crate::xspace::schema::line_names;
 use crate::xspace::{AddedStats, AddedValue, Event, Line, Plane, StatKind, StatValue};
 use crate::{Diag, Result};
@@ -78,23 +79,19 @@ pub(super) fn run(plane: &mut Plane, diag: &Diag) -> Result<()> {
         return Ok(());
     }
     let shared: &Plane = plane;
-    let added: Vec<Stats> = shared
-        .lines
-        .par_iter()
-        .map(|line| {
-            diag.check()?;
-            let stats = match core {
-                Some(core) if *line.name == *line_names::XLA_MODULES => module_links(shared, line, core),
-                _ if any_role => role_stats(shared, line, &roles),
-                _ => Stats::default(),
-            };
-            line.release();
-            Ok(stats)
-        })
-        .collect::<Result<_>>()?;
-    for (line, stats) in plane.lines.iter_mut().zip(added) {
-        line.add_stats(stats);
-    }
+    let rewrite = |line: &Line| {
+        diag.check()?;
+        let mut stats = match core {
+            Some(core) if *line.name == *line_names::XLA_MODULES => module_links(shared, line, core),
+            _ if any_role => role_stats(shared, line, &roles),
+            _ => Stats::default(),
+        };
+        line.release();
+        stats.settle();
+        Ok(stats)
+    };
+    let added = largest_first(&shared.lines, |line| line.events.len(), rewrite)?;
+    plane.lines.par_iter_mut().zip(added).with_max_len(1).for_each(|(line, stats)| line.add_stats(stats));
     Ok(())
 }
 

@@ -51,7 +51,12 @@ enum Number {
 pub struct AddedStats {
     rows: Vec<Added>,
     texts: Vec<ByteString>,
+    /// For each block of events, how many rows come before those of its events; made once the stats are the line's.
+    blocks: Vec<u32>,
 }
+
+/// So many events share an entry of [`AddedStats::blocks`].
+const BLOCK: u32 = 64;
 
 impl AddedStats {
     /// Adds a stat of an event.
@@ -70,7 +75,7 @@ impl AddedStats {
         self.rows.is_empty()
     }
 
-    /// Takes over all of `later`. Of two values of one kind on one event the later one counts.
+    /// Takes over all of `later`, whose values count before earlier ones.
     pub(super) fn append(&mut self, mut later: Self) {
         if self.rows.is_empty() {
             *self = later;
@@ -84,15 +89,37 @@ impl AddedStats {
                 added
             }));
         }
+        self.settle();
+        self.index();
+    }
+
+    fn index(&mut self) {
+        self.blocks.clear();
+        for (row, added) in (0..).zip(&self.rows) {
+            let block = (added.event / BLOCK) as usize;
+            if self.blocks.len() <= block {
+                self.blocks.resize(block + 1, row);
+            }
+        }
+    }
+
+    /// Puts the stats in order. Of two values of one kind on one event the later one counts.
+    pub fn settle(&mut self) {
         let key = |a: &Added| (a.event, a.kind);
         if self.rows.is_sorted_by(|a, b| key(a) < key(b)) {
             return;
         }
         // Stable: of equal keys the last one was added last, and is the one to keep.
-        self.rows.sort_by_key(key);
-        self.rows.reverse();
-        self.rows.dedup_by_key(|a| key(a));
-        self.rows.reverse();
+        if self.rows.is_sorted_by_key(|a| a.event) {
+            self.rows.chunk_by_mut(|a, b| a.event == b.event).for_each(|of_event| of_event.sort_by_key(|a| a.kind));
+        } else {
+            self.rows.sort_by_key(key);
+        }
+        if !self.rows.is_sorted_by(|a, b| key(a) < key(b)) {
+            self.rows.reverse();
+            self.rows.dedup_by_key(|a| key(a));
+            self.rows.reverse();
+        }
     }
 
     /// Event and kind of every stat.
@@ -116,13 +143,16 @@ impl AddedStats {
     /// The stats of one event, by kind.
     #[inline]
     pub(super) fn of(&self, event: usize) -> &[Added] {
-        if self.rows.is_empty() {
-            return &[];
-        }
         let event = event as u32;
-        let from = self.rows.partition_point(|a| a.event < event);
-        let n = self.rows[from..].iter().take_while(|a| a.event == event).count();
-        &self.rows[from..from + n]
+        let block = (event / BLOCK) as usize;
+        let Some(&start) = self.blocks.get(block) else {
+            return &[];
+        };
+        let end = self.blocks.get(block + 1).map_or(self.rows.len(), |&end| end as usize);
+        let of_block = &self.rows[start as usize..end];
+        let from = of_block.partition_point(|a| a.event < event);
+        let n = of_block[from..].iter().take_while(|a| a.event == event).count();
+        &of_block[from..from + n]
     }
 
     /// The value of one of the stats.
@@ -152,11 +182,14 @@ impl AddedStats {
             a.event != u32::MAX
         });
         self.rows.sort_by_key(|a| (a.event, a.kind));
+        self.index();
     }
 
     /// Roughly the bytes of memory held.
     pub(super) fn weight(&self) -> usize {
-        self.rows.capacity() * size_of::<Added>() + self.texts.capacity() * size_of::<ByteString>()
+        self.rows.capacity() * size_of::<Added>()
+            + self.blocks.capacity() * 4
+            + self.texts.capacity() * size_of::<ByteString>()
     }
 }
 

@@ -235,6 +235,13 @@ impl<'a> Event<'a> {
             .chain(added.iter().map(move |a| Stat::added(a.kind, line.added.value(a))))
     }
 
+    /// The stats that preparation added, by kind.
+    #[inline]
+    pub fn added_stats(&self) -> impl Iterator<Item = (StatKind, StatValue<'a>)> + use<'a> {
+        let added = &self.line.added;
+        added.of(self.idx).iter().map(|stat| (stat.kind, added.value(stat)))
+    }
+
     /// The first stat of that kind on the event itself.
     #[inline]
     pub fn stat(&self, kind: StatKind) -> Option<StatValue<'a>> {
@@ -261,9 +268,7 @@ impl<'a> Event<'a> {
     /// aggregated one. For loops that want several facts of each event of a long line.
     #[inline(always)]
     pub fn each_stat(&self, mut each: impl FnMut(StatKind, StatValue<'a>)) -> i64 {
-        for added in self.line.added.of(self.idx) {
-            each(added.kind, self.line.added.value(added));
-        }
+        self.added_stats().for_each(|(kind, value)| each(kind, value));
         let mut num_occurrences = 0;
         let mut fields = Fields::new(self.body());
         while let Ok(Some(field)) = fields.next_field() {

@@ -136,6 +136,7 @@ pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
     let planes = all
         .par_iter()
         .zip(gpus)
+        .with_max_len(1)
         .map(|(plane, gpu)| {
             diag.check()?;
             if planes::tensor_core(&plane.name).is_some() {

@@ -81,7 +81,7 @@ fn add_steps(plane: &mut Plane, order: &[Timed], groups: &Groups) {
         if group == NO_GROUP {
             continue;
         }
-        let end_ps = event.begin_ps.wrapping_add(event.duration_ps);
+        let end_ps = event.begin_ps.wrapping_add(event.duration_ps(plane));
         match steps.last_mut() {
             Some((last, _, last_end_ps)) if *last == group => *last_end_ps = end_ps.max(*last_end_ps),
             _ => steps.push((group, event.begin_ps, end_ps)),

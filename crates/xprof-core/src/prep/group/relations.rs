@@ -3,21 +3,21 @@
 //! Takes the forest and the group of every node, gives pairs of groups. An event that already had a number when a later
 //! root reached it makes the later root's group a parent of its own.
 
+use rayon::prelude::*;
+
 use super::forest::{Forest, NONE};
+
+/// So many nodes are worth a task of their own.
+const MIN_NODES: usize = 1 << 16;
 
 /// Pairs of a parent and a child, sorted, each once.
 pub(super) fn relations(forest: &Forest, group: &[u32]) -> Vec<(u32, u32)> {
     let n_nodes = group.len();
     let group_of = |node: u32| group.get(node as usize).copied().unwrap_or(NONE);
-    let mut pairs = Vec::new();
-    let mut add = |parent: u32, child: u32| {
-        if parent != NONE && child != NONE && parent != child {
-            pairs.push((parent, child));
-        }
-    };
-    for (node, parent) in (0..).zip(&forest.parent) {
-        add(group_of(*parent), group_of(node));
-    }
+    let pair = |parent, child| (parent != NONE && child != NONE && parent != child).then_some((parent, child));
+    let nested = forest.parent.par_iter().zip(group).with_min_len(MIN_NODES);
+    let mut pairs: Vec<(u32, u32)> = nested.filter_map(|(&parent, &child)| pair(group_of(parent), child)).collect();
+    let mut add = |parent, child| pairs.extend(pair(parent, child));
     // Producers and consumers of a hub by their groups, so that their edges do not multiply.
     let mut hubs = vec![(Vec::new(), Vec::new()); forest.n_hubs as usize];
     for (from, to) in forest.down.iter() {

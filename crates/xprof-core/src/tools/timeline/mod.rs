@@ -27,7 +27,7 @@ pub use options::Query;
 
 use self::options::Span;
 use self::rows::{Rows, Scope};
-use super::trace_viewer::TraceStore;
+use super::trace_viewer::{Ahead, TraceStore};
 use super::{AllParts, HostPart, Params, Tool};
 use crate::answer::Answer;
 use crate::answer::json::JsonWriter;
@@ -59,7 +59,7 @@ impl Tool for Timeline {
     // === map ===
 
     fn map(host: &Prepared, query: &Query, diag: &mut Diag) -> Result<Block> {
-        let store = &*TraceStore::of(host, diag)?;
+        let store = &*TraceStore::of(host, Ahead::Nothing, diag)?;
         let scope = Scope::new(host, store);
         let rows = &*host.memo.get_or_make(|| Rows::new(&scope, diag))?;
         match query {

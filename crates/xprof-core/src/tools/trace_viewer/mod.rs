@@ -22,7 +22,7 @@ mod window;
 
 pub use options::Options;
 pub use plain::TraceViewer;
-pub use store::TraceStore;
+pub use store::{Ahead, TraceStore};
 pub use window::Window;
 
 use crate::answer::Answer;

@@ -12,6 +12,7 @@ use crate::tools::trace_viewer::options::DetailsQuery;
 use crate::tools::trace_viewer::store::levels::Levels;
 use crate::tools::trace_viewer::store::merge::Ascending;
 use crate::tools::trace_viewer::store::tracks::{Track, TrackKind};
+use crate::tools::trace_viewer::thinning::LAST_LEVEL;
 use crate::xspace::{Event, StatKind};
 use crate::{Diag, Result};
 
@@ -21,7 +22,7 @@ const CHECK_EVERY: usize = 1 << 16;
 /// All events whose visible name begins with `prefix`.
 /// parity: a row's events come in the order in which the reference stores them, coarser levels first.
 pub fn search(scope: &Scope<'_>, prefix: &str, full_dma: bool, diag: &Diag) -> Result<Vec<Selected>> {
-    let levels = scope.store.levels(scope.prepared, diag)?;
+    let levels = scope.store.levels(scope.prepared, LAST_LEVEL, diag)?;
     let mut selected: Vec<Selected> = (0..scope.store.tracks.len())
         .into_par_iter()
         .with_max_len(1)

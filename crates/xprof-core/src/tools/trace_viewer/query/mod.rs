@@ -10,8 +10,9 @@ mod thin;
 mod window;
 
 use super::options::{Options, Query};
-use super::store::TraceStore;
 use super::store::merge::Ascending;
+use super::store::{Ahead, TraceStore};
+use super::thinning::LAST_LEVEL;
 use super::window::Window;
 use crate::prep::Prepared;
 use crate::prep::derived::ShownLine;
@@ -28,7 +29,8 @@ pub struct Selected {
 
 /// Answers a query.
 pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result<Window> {
-    let store = &*TraceStore::of(prepared, diag)?;
+    let ahead = if matches!(options.query, Query::Window(_)) { Ahead::OfWindows } else { Ahead::Nothing };
+    let store = &*TraceStore::of(prepared, ahead, diag)?;
     let lines = &store.lines(prepared)[..];
     let scope = Scope { prepared, store, lines };
     let with_args = match &options.query {
@@ -42,7 +44,8 @@ pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result
         Query::Details(query) => lookup::details(&scope, query),
     };
     let by_level = matches!(options.query, Query::Search { .. });
-    let rows = rows::of(&scope, selected, if by_level { Some(store.levels(prepared, diag)?) } else { None });
+    let rows =
+        rows::of(&scope, selected, if by_level { Some(store.levels(prepared, LAST_LEVEL, diag)?) } else { None });
     let mut window = build::window(&scope, &rows, with_args, diag)?;
     match options.query {
         Query::Details(_) => window.not_found = rows.is_empty(),
@@ -54,7 +57,7 @@ pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result
 
 /// Every event that is shown, without ranks: the binary answer of the plain tool.
 pub fn whole(prepared: &Prepared, diag: &mut Diag) -> Result<Window> {
-    let store = &*TraceStore::of(prepared, diag)?;
+    let store = &*TraceStore::of(prepared, Ahead::Nothing, diag)?;
     let lines = &store.lines(prepared)[..];
     let scope = Scope { prepared, store, lines };
     let n_of = |track: usize| store.tracks[track].times(lines).len() as u32;

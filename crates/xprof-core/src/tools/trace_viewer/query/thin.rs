@@ -42,7 +42,7 @@ pub fn thin(
         }
     }
     let thin_linked = || {
-        let numbers = &scope.store.by_flow(times, diag)?.numbers;
+        let numbers = scope.store.flow_numbers();
         Linked { tracks, times, numbers, resolution_ps }.thin(linked, |track| scope.intermediate_dma(track), diag)
     };
     let others = || {

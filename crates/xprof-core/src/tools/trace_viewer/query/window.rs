@@ -69,7 +69,7 @@ pub fn select(scope: &Scope<'_>, query: &WindowQuery, full_dma: bool, diag: &Dia
     let times: Vec<Times<'_>> = store.tracks.iter().map(|t| t.times(scope.lines)).collect();
     // Without a begin inside the trace every level is read from its first event, so which level that is does not matter.
     let needs_levels = bounds.resolution_ps > 0 || bounds.start_ps != store.min_ps;
-    let levels = if needs_levels { Some(store.levels(scope.prepared, diag)?) } else { None };
+    let levels = if needs_levels { Some(store.levels(scope.prepared, bounds.last_level(), diag)?) } else { None };
     let mut selected: Vec<Selected> = (0..store.tracks.len())
         .into_par_iter()
         .with_max_len(1)

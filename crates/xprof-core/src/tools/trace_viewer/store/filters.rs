@@ -3,18 +3,27 @@
 //! Takes events in order, says which is the first filter that admits each; every finer filter is made to take it as well.
 //! It must not know flows: who decides by flows asks with a closure.
 //!
+//! Filters do not depend on finer ones, so there may be fewer: those of the levels below some `end`. What none of them admits
+//! has the last level.
+//!
 //! Most neighbouring filters have taken the same events and so are in the same state, so the filters of a thread are kept
 //! as groups of equal state: an event costs as many looks as there are different states above its own level, not twelve.
 
 use crate::tools::trace_viewer::thinning::{Ends, LAST_LEVEL, N_RESOLUTIONS, level_of_length};
 
 /// All filters of one counter or of one name of async events: the begin that each has taken last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RowFilters {
     last_ps: [Option<u64>; N_RESOLUTIONS],
+    end: u8,
 }
 
 impl RowFilters {
+    /// Filters of the levels below `end` that have seen nothing.
+    pub fn new(end: u8) -> Self {
+        Self { last_ps: [None; N_RESOLUTIONS], end }
+    }
+
     /// The first filter that admits an event of that begin, or `forced` if that is given; it and all finer ones take it.
     #[inline]
     pub fn take(&mut self, begin_ps: u64, forced: Option<u8>) -> u8 {
@@ -22,7 +31,8 @@ impl RowFilters {
             last.is_none_or(|last| level_of_length(begin_ps.wrapping_sub(last)) <= level as u8)
         };
         let level = forced.unwrap_or_else(|| {
-            self.last_ps.iter().enumerate().position(admits).map_or(LAST_LEVEL, |level| level as u8)
+            let filters = self.last_ps.iter().take(self.end.into());
+            filters.enumerate().position(admits).map_or(LAST_LEVEL, |level| level as u8)
         });
         if let Some(taking) = self.last_ps.get_mut(usize::from(level)..) {
             taking.fill(Some(begin_ps));
@@ -36,6 +46,7 @@ impl RowFilters {
 pub struct Filters {
     groups: [Group; N_RESOLUTIONS],
     n_groups: usize,
+    end: u8,
 }
 
 /// Filters in equal state: those from `first` to the next group's first.
@@ -46,9 +57,9 @@ struct Group {
 }
 
 impl Filters {
-    /// Filters that have seen nothing.
-    pub fn new() -> Self {
-        Self { groups: Default::default(), n_groups: 1 }
+    /// Filters of the levels below `end` that have seen nothing.
+    pub fn new(end: u8) -> Self {
+        Self { groups: Default::default(), n_groups: 1, end }
     }
 
     /// The first filter that admits an event without flow; it and all finer ones take it.
@@ -78,7 +89,7 @@ impl Filters {
 
     /// Makes all filters from `level` on take an event.
     pub fn force(&mut self, begin_ps: u64, duration_ps: u64, level: u8) -> u8 {
-        if level < LAST_LEVEL {
+        if level < self.end {
             let group = (0..self.n_groups).rfind(|&i| self.groups[i].first <= level).unwrap_or(0);
             self.take(group, level, begin_ps, begin_ps.wrapping_add(duration_ps));
         }
@@ -86,7 +97,7 @@ impl Filters {
     }
 
     fn next_first(&self, group: usize) -> u8 {
-        if group + 1 < self.n_groups { self.groups[group + 1].first } else { LAST_LEVEL }
+        if group + 1 < self.n_groups { self.groups[group + 1].first } else { self.end }
     }
 
     /// The filters from `level` on, the first of which is in group `i`, take an event.

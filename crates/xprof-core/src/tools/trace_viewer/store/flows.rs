@@ -77,29 +77,6 @@ impl FlowNumbers {
     }
 }
 
-/// The flows of all tracks and what they decide about the levels of their events.
-#[derive(Debug)]
-pub struct ByFlow {
-    /// Numbers of all flows.
-    pub numbers: FlowNumbers,
-    /// Per track, the levels of its flow events.
-    pub levels: Vec<Vec<u8>>,
-}
-
-impl ByFlow {
-    /// Of these tracks.
-    pub fn new(tracks: &[Track], times: &[Times<'_>], diag: &Diag) -> Result<Self> {
-        let numbers = FlowNumbers::new(tracks);
-        let levels = levels(tracks, times, &numbers, diag)?;
-        Ok(Self { numbers, levels })
-    }
-
-    /// Roughly the bytes of memory held.
-    pub fn weight(&self) -> usize {
-        self.numbers.weight() + self.levels.iter().map(Vec::capacity).sum::<usize>()
-    }
-}
-
 /// What the filters decided about one flow: one bit per filter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Decision {
@@ -123,12 +100,18 @@ enum TrackFilters {
     Row(RowFilters),
 }
 
-/// Per track, the levels of its flow events by what their flow alone decides, in the order of their positions.
-pub fn levels(tracks: &[Track], times: &[Times<'_>], numbers: &FlowNumbers, diag: &Diag) -> Result<Vec<Vec<u8>>> {
+/// Per track, the levels below `end` of its flow events by what their flow alone decides, in the order of their positions.
+pub fn levels(
+    tracks: &[Track],
+    times: &[Times<'_>],
+    numbers: &FlowNumbers,
+    end: u8,
+    diag: &Diag,
+) -> Result<Vec<Vec<u8>>> {
     let lists: Vec<Sublist<'_>> = (tracks.iter().zip(times))
         .map(|(track, times)| Sublist { times, positions: &track.flows.positions, picked: None })
         .collect();
-    let mut filters: Vec<TrackFilters> = tracks.iter().map(TrackFilters::new).collect();
+    let mut filters: Vec<TrackFilters> = tracks.iter().map(|track| TrackFilters::new(track, end)).collect();
     let mut decisions = vec![Decision::default(); numbers.end()];
     in_order(&lists, diag, |event| {
         let track = event.list as usize;
@@ -143,11 +126,11 @@ pub fn levels(tracks: &[Track], times: &[Times<'_>], numbers: &FlowNumbers, diag
 }
 
 impl TrackFilters {
-    fn new(track: &Track) -> Self {
+    fn new(track: &Track, end: u8) -> Self {
         if track.is_row() {
-            Self::Row(RowFilters::default())
+            Self::Row(RowFilters::new(end))
         } else {
-            Self::Thread { filters: Filters::new(), last_arrow_ps: [None; N_RESOLUTIONS] }
+            Self::Thread { filters: Filters::new(end), last_arrow_ps: [None; N_RESOLUTIONS] }
         }
     }
 
@@ -197,19 +180,20 @@ mod tests {
     use crate::tools::trace_viewer::store::levels::{FlowLevels, Levels, of_row, of_thread};
     use crate::tools::trace_viewer::store::merge::Ascending;
 
-    fn check(tracks: &[Track]) -> Result<()> {
+    fn check(tracks: &[Track], end: u8) -> Result<()> {
         let times: Vec<Times<'_>> = tracks.iter().map(|track| track.times(&[])).collect();
-        let by_flow = levels(tracks, &times, &FlowNumbers::new(tracks), &Diag::new())?;
+        let by_flow = levels(tracks, &times, &FlowNumbers::new(tracks), end, &Diag::new())?;
         let expect = model::levels(tracks);
         for (i, track) in tracks.iter().enumerate() {
             let flows = FlowLevels { positions: &track.flows.positions, levels: &by_flow[i] };
             let make = if track.is_row() { of_row } else { of_thread };
             // One event that is not stored, but counts all the same.
             let left_out = if times[i].len() > 1 { &[1][..] } else { &[] };
-            let got: Levels = make(&times[i], flows, left_out);
+            let got: Levels = make(&times[i], flows, left_out, end);
+            let told_apart = |level: u8| if level < end { level } else { LAST_LEVEL };
             for position in 0..times[i].len() as u32 {
-                let expect = (position != 1).then(|| expect[&(i, position)]);
-                assert_eq!(got.at(position), expect, "track {i}, event {position} of {tracks:?}");
+                let expect = (position != 1).then(|| told_apart(expect[&(i, position)]));
+                assert_eq!(got.at(position).map(told_apart), expect, "track {i}, event {position} of {tracks:?}");
             }
             for level in 0..=LAST_LEVEL {
                 let mut down_to = Vec::new();
@@ -223,8 +207,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agree_with_the_model(tracks in any_tracks(40)) {
-            check(&tracks)?;
+        fn agree_with_the_model(tracks in any_tracks(40), end in 0..=LAST_LEVEL) {
+            check(&tracks, end)?;
+            check(&tracks, LAST_LEVEL)?;
         }
 
         #[test]

@@ -4,7 +4,8 @@
 //! It must not look at other tracks: the only link between tracks are flows, and [`super::flows`] has decided those.
 //!
 //! The rule is twelve thinning filters per track, from 1 s to 10 ps: an event's level is the first filter that admits it,
-//! and every finer filter is made to take it as well.
+//! and every finer filter is made to take it as well. Where only the levels below some `end` are asked for, finer ones are not
+//! told apart: most events pass the coarse filters at once, and finding out about the fine ones is most of the work.
 
 use std::ops::Range;
 
@@ -87,8 +88,8 @@ impl FlowLevels<'_> {
 }
 
 /// Levels of the events of a thread. `left_out` are not stored, but count among those that others are compared with.
-pub fn of_thread(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32]) -> Levels {
-    let mut filters = Filters::new();
+pub fn of_thread(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32], end: u8) -> Levels {
+    let mut filters = Filters::new(end);
     let level_at = |position: usize| {
         let (begin_ps, duration_ps) = times.at(position);
         match flows.next_at(position) {
@@ -100,8 +101,8 @@ pub fn of_thread(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32])
 }
 
 /// Levels of the samples of a counter or of the async events of a name.
-pub fn of_row(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32]) -> Levels {
-    let mut filters = RowFilters::default();
+pub fn of_row(times: &Times<'_>, mut flows: FlowLevels<'_>, left_out: &[u32], end: u8) -> Levels {
+    let mut filters = RowFilters::new(end);
     let level_at = |position: usize| {
         let (begin_ps, duration_ps) = times.at(position);
         let level = flows.next_at(position).map(|level| level.min(level_of_length(duration_ps)));

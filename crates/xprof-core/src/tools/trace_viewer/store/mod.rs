@@ -21,21 +21,28 @@ use bytestring::ByteString;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use self::flows::ByFlow;
+use self::flows::FlowNumbers;
 use self::levels::{FlowLevels, Levels};
 use self::merge::Ascending;
+use self::scan::LineScan;
 use self::serials::Serials;
 use self::tracks::{Device, Times, Track};
 use crate::diag::ProblemKind;
+use crate::parallel::largest_first;
 use crate::prep::Prepared;
 use crate::prep::derived::{ShownLine, TimelineLine, TimelineLines, timeline};
 use crate::prep::flows::PlaneFlows;
 use crate::prep::memo::Memoized;
+use crate::prep::planes;
+use crate::tools::trace_viewer::thinning::LAST_LEVEL;
 use crate::xspace::Plane;
 use crate::{Diag, Result};
 
 /// A trace with fewer events than this is always returned whole (`parity:` the resolution is then ignored).
 pub const STREAMING_THRESHOLD: u64 = 500_000;
+
+/// Levels below this one, down to 100 µs, are enough for a window of a second or more, which is what is asked for first.
+const COARSE_END: u8 = 5;
 
 /// Everything about the timeline of one host that does not depend on the query.
 #[derive(Debug)]
@@ -55,34 +62,48 @@ pub struct TraceStore {
     timeline: TimelineLines,
     /// Plane, and line of the plane's timeline, of each line that is shown.
     lines: Vec<(u32, u32)>,
-    by_flow: OnceLock<ByFlow>,
+    flow_numbers: OnceLock<FlowNumbers>,
+    /// Of each track; only the levels below [`COARSE_END`] are told apart.
+    coarse_levels: OnceLock<Vec<Levels>>,
+    /// Of each track.
     levels: OnceLock<Vec<Levels>>,
     long_texts: OnceLock<Vec<ByteString>>,
     problems: Diag,
 }
 
+/// What is made together with the store because the query needs it anyway: it is done sooner than one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ahead {
+    /// Nothing.
+    Nothing,
+    /// Coarse levels of detail and long texts, without which there is no window of a large trace.
+    OfWindows,
+}
+
 impl Memoized for TraceStore {
     fn weight(&self) -> usize {
-        let levels = self.levels.get().map_or(0, |levels| levels.iter().map(Levels::weight).sum());
+        let levels = [&self.coarse_levels, &self.levels].into_iter().filter_map(OnceLock::get).flatten();
         self.tracks.iter().map(Track::weight).sum::<usize>()
             + self.serials.iter().map(Serials::weight).sum::<usize>()
             + timeline_weight(&self.timeline)
-            + levels
-            + self.by_flow.get().map_or(0, ByFlow::weight)
+            + levels.map(Levels::weight).sum::<usize>()
+            + self.flow_numbers.get().map_or(0, FlowNumbers::weight)
     }
 }
 
 impl TraceStore {
     /// The store of a trace, made at the first call.
-    pub fn of(prepared: &Prepared, diag: &mut Diag) -> Result<Arc<Self>> {
-        let store = prepared.memo.get_or_make(|| Self::build(prepared, diag))?;
+    pub fn of(prepared: &Prepared, ahead: Ahead, diag: &mut Diag) -> Result<Arc<Self>> {
+        let store = prepared.memo.get_or_make(|| Self::build(prepared, ahead, diag))?;
         diag.merge(&store.problems);
         Ok(store)
     }
 
-    fn build(prepared: &Prepared, diag: &Diag) -> Result<Self> {
+    fn build(prepared: &Prepared, ahead: Ahead, diag: &Diag) -> Result<Self> {
         let mut problems = diag.fork();
-        let timeline = timeline(prepared, &mut problems)?;
+        // Nothing is derived for hosts, so their lines need not wait for those of devices.
+        let (timeline, hosts) = rayon::join(|| timeline(prepared, &mut problems), || scan_hosts(prepared, diag));
+        let (timeline, hosts) = (timeline?, hosts?);
         let (mut devices, shown_planes) =
             tracks::devices(&prepared.space, |plane| timeline.planes.get(plane).is_some_and(|p| !p.lines.is_empty()));
         let (mut lines, mut device_of) = (Vec::new(), Vec::new());
@@ -92,7 +113,7 @@ impl TraceStore {
             device_of.extend(std::iter::repeat_n(device as u32, n_lines));
         }
         let shown = shown_lines(prepared, &timeline, &lines);
-        let scans = scan_lines(prepared, &lines, &shown, diag)?;
+        let scans = scan_rest(prepared, &lines, &shown, hosts, diag)?;
         for (scan, line) in scans.iter().zip(&shown) {
             let example = || format!("line {:?} of plane {:?}", line.name(), line.plane.name);
             problems.count_n(ProblemKind::UnsortedLine, u64::from(scan.was_unsorted), example);
@@ -102,15 +123,27 @@ impl TraceStore {
         });
         let tracks = tracks::tracks(&shown, scans, &device_of);
         let times: Vec<Times<'_>> = tracks.iter().map(|t| t.times(&shown)).collect();
-        // What flows decide takes one sequence, so the ranks are made beside it. A trace this large is hardly ever asked
-        // for without its levels.
+        // What flows decide takes one sequence, so everything else is made beside it.
         let n_all: usize = times.iter().map(Times::len).sum();
-        let is_large = n_all as u64 >= STREAMING_THRESHOLD;
-        let (serials, by_flow) = rayon::join(
-            || serials::of(&times, diag),
-            || is_large.then(|| ByFlow::new(&tracks, &times, diag)).transpose(),
-        );
-        let (serials, by_flow) = (serials?, by_flow?.map_or_else(OnceLock::new, OnceLock::from));
+        let is_large = ahead == Ahead::OfWindows && n_all as u64 >= STREAMING_THRESHOLD;
+        let by_flow = || {
+            let numbers = FlowNumbers::new(&tracks);
+            let levels = flows::levels(&tracks, &times, &numbers, COARSE_END, diag)?;
+            Ok((numbers, levels))
+        };
+        let others = || {
+            let serials = serials::of(&times, diag)?;
+            let levels = is_large.then(|| levels_of(&tracks, &times, &serials, None, COARSE_END, diag)).transpose()?;
+            let texts = is_large.then(|| frames::all_long_texts(&shown, diag)).transpose()?;
+            Ok((serials, levels, texts))
+        };
+        let (by_flow, others) = rayon::join(|| is_large.then(by_flow).transpose(), others);
+        let (by_flow, (serials, without_flows, long_texts)) = (by_flow?, others?);
+        let (flow_numbers, flow_levels) = by_flow.unzip();
+        let with_flows = flow_levels
+            .map(|levels| levels_of(&tracks, &times, &serials, Some(&levels), COARSE_END, diag))
+            .transpose()?;
+        let coarse_levels = without_flows.zip(with_flows).map(|(without, with)| in_order(without, with));
         let n_left_out: usize = serials.iter().map(|s| s.left_out.len()).sum();
         problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || format!("host {}", prepared.host));
         let n_events = n_all - n_left_out;
@@ -126,9 +159,10 @@ impl TraceStore {
             n_events: n_events as u64,
             timeline,
             lines,
-            by_flow,
+            flow_numbers: once(flow_numbers),
+            coarse_levels: once(coarse_levels),
             levels: OnceLock::new(),
-            long_texts: OnceLock::new(),
+            long_texts: once(long_texts),
             problems,
         })
     }
@@ -143,45 +177,35 @@ impl TraceStore {
         self.devices.iter().any(Device::is_tpu)
     }
 
-    /// The levels of detail of each track, made at the first call.
-    pub fn levels(&self, prepared: &Prepared, diag: &Diag) -> Result<&[Levels]> {
+    /// The levels of detail of each track, made at the first call. Those behind `last` need not be told apart.
+    pub fn levels(&self, prepared: &Prepared, last: u8, diag: &Diag) -> Result<&[Levels]> {
         if let Some(levels) = self.levels.get() {
             return Ok(levels);
         }
-        let lines = self.lines(prepared);
-        let times: Vec<Times<'_>> = self.tracks.iter().map(|t| t.times(&lines)).collect();
-        // Tracks without flows need not wait for what flows decide.
-        let (by_flow, without) = rayon::join(|| self.by_flow(&times, diag), || self.levels_of(&times, None, diag));
-        let (by_flow, without) = (by_flow?, without?);
-        let with = self.levels_of(&times, Some(&by_flow.levels), diag)?;
-        let mut levels: Vec<(usize, Levels)> = without.into_iter().chain(with).collect();
-        levels.sort_unstable_by_key(|&(track, _)| track);
-        let levels = levels.into_iter().map(|(_, levels)| levels).collect();
-        Ok(self.levels.get_or_init(|| levels))
-    }
-
-    /// The flows of all tracks and what they decide, made at the first call.
-    pub fn by_flow(&self, times: &[Times<'_>], diag: &Diag) -> Result<&ByFlow> {
-        if let Some(by_flow) = self.by_flow.get() {
-            return Ok(by_flow);
+        let (made, end) =
+            if last < COARSE_END { (&self.coarse_levels, COARSE_END) } else { (&self.levels, LAST_LEVEL) };
+        if let Some(levels) = made.get() {
+            return Ok(levels);
         }
         // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
         // Two queries at once do the work twice and get the same.
-        let made = ByFlow::new(&self.tracks, times, diag)?;
-        Ok(self.by_flow.get_or_init(|| made))
+        let lines = self.lines(prepared);
+        let times: Vec<Times<'_>> = self.tracks.iter().map(|t| t.times(&lines)).collect();
+        let of = |by_flow| levels_of(&self.tracks, &times, &self.serials, by_flow, end, diag);
+        // Tracks without flows need not wait for what flows decide.
+        let (by_flow, without) =
+            rayon::join(|| flows::levels(&self.tracks, &times, self.flow_numbers(), end, diag), || of(None));
+        let levels = in_order(without?, of(Some(&by_flow?))?);
+        Ok(made.get_or_init(|| levels))
     }
 
-    /// Levels of the tracks that have flows, if the levels of flows are given, or of the others.
-    fn levels_of(&self, times: &[Times<'_>], by_flow: Option<&[Vec<u8>]>, diag: &Diag) -> Result<Vec<(usize, Levels)>> {
-        let of_track = |(i, track): (usize, &Track)| {
-            diag.check()?;
-            let make = if track.is_row() { levels::of_row } else { levels::of_thread };
-            let levels = by_flow.map_or(&[][..], |by_flow| &by_flow[i]);
-            let flows = FlowLevels { positions: &track.flows.positions, levels };
-            Ok((i, make(&times[i], flows, &self.serials[i].left_out)))
-        };
-        let tracks = self.tracks.par_iter().enumerate().with_max_len(1);
-        tracks.filter(|(_, track)| track.flows.is_empty() == by_flow.is_none()).map(of_track).collect()
+    /// The flows of all tracks, numbered at the first call.
+    pub fn flow_numbers(&self) -> &FlowNumbers {
+        if let Some(numbers) = self.flow_numbers.get() {
+            return numbers;
+        }
+        let numbers = FlowNumbers::new(&self.tracks);
+        self.flow_numbers.get_or_init(|| numbers)
     }
 
     /// Long texts of the whole trace, which a client gets once and not once per event; made at the first call.
@@ -192,6 +216,39 @@ impl TraceStore {
         let texts = frames::all_long_texts(&self.lines(prepared), diag)?;
         Ok(self.long_texts.get_or_init(|| texts))
     }
+}
+
+/// Levels below `end` of the tracks that have flows, if the levels of flows are given, or of the others; each with its track.
+fn levels_of(
+    tracks: &[Track],
+    times: &[Times<'_>],
+    serials: &[Serials],
+    by_flow: Option<&[Vec<u8>]>,
+    end: u8,
+    diag: &Diag,
+) -> Result<Vec<(usize, Levels)>> {
+    let of_track = |&i: &usize| {
+        diag.check()?;
+        let track = &tracks[i];
+        let make = if track.is_row() { levels::of_row } else { levels::of_thread };
+        let levels = by_flow.map_or(&[][..], |by_flow| &by_flow[i]);
+        let flows = FlowLevels { positions: &track.flows.positions, levels };
+        Ok((i, make(&times[i], flows, &serials[i].left_out, end)))
+    };
+    let concerned: Vec<usize> =
+        (0..tracks.len()).filter(|&i| tracks[i].flows.is_empty() == by_flow.is_none()).collect();
+    largest_first(&concerned, |&i| times[i].len(), of_track)
+}
+
+/// The levels of all tracks in their order.
+fn in_order(without_flows: Vec<(usize, Levels)>, with_flows: Vec<(usize, Levels)>) -> Vec<Levels> {
+    let mut levels: Vec<(usize, Levels)> = without_flows.into_iter().chain(with_flows).collect();
+    levels.sort_unstable_by_key(|&(track, _)| track);
+    levels.into_iter().map(|(_, levels)| levels).collect()
+}
+
+fn once<T>(made: Option<T>) -> OnceLock<T> {
+    made.map_or_else(OnceLock::new, OnceLock::from)
 }
 
 fn shown_lines<'a>(prepared: &'a Prepared, timeline: &'a TimelineLines, lines: &[(u32, u32)]) -> Vec<ShownLine<'a>> {
@@ -205,26 +262,49 @@ fn shown_lines<'a>(prepared: &'a Prepared, timeline: &'a TimelineLines, lines: &
     shown
 }
 
-fn scan_lines(
+/// The lines of all hosts, by the index of their plane.
+fn scan_hosts(prepared: &Prepared, diag: &Diag) -> Result<FxHashMap<usize, Vec<LineScan>>> {
+    let planes = prepared.space.planes.iter().enumerate().filter(|(_, plane)| planes::is_host(&plane.name));
+    let scan = |(idx, plane): (usize, &Plane)| {
+        let line = |line| ShownLine { plane, line, id: line.shown_id() };
+        let lines: Vec<ShownLine<'_>> = plane.lines.iter().map(line).collect();
+        Ok((idx, scan_plane(prepared, plane, &lines, diag)?))
+    };
+    planes.map(scan).collect()
+}
+
+/// The lines of all planes that are shown, of which some are scanned already.
+fn scan_rest(
     prepared: &Prepared,
     lines: &[(u32, u32)],
     shown: &[ShownLine<'_>],
+    mut known: FxHashMap<usize, Vec<LineScan>>,
     diag: &Diag,
-) -> Result<Vec<scan::LineScan>> {
+) -> Result<Vec<LineScan>> {
+    let (mut rest, mut planes) = (shown, Vec::new());
+    for of_plane in lines.chunk_by(|a, b| a.0 == b.0) {
+        let (shown, others) = rest.split_at(of_plane.len());
+        rest = others;
+        let plane = of_plane[0].0 as usize;
+        planes.push((plane, shown, known.remove(&plane)));
+    }
+    let scan = |(plane, shown, known): (usize, &[ShownLine<'_>], Option<Vec<LineScan>>)| match known {
+        Some(known) => Ok(known),
+        None => scan_plane(prepared, &prepared.space.planes[plane], shown, diag),
+    };
+    let scans: Vec<Vec<LineScan>> = planes.into_par_iter().with_max_len(1).map(scan).collect::<Result<_>>()?;
+    Ok(scans.into_iter().flatten().collect())
+}
+
+fn scan_plane(prepared: &Prepared, plane: &Plane, lines: &[ShownLine<'_>], diag: &Diag) -> Result<Vec<LineScan>> {
+    let flows = PlaneFlows::new(prepared, plane);
     // A plane has up to two tables of event metadata: its own, and that of its derived lines.
     let address = |line: &ShownLine<'_>| std::ptr::from_ref(line.plane) as usize;
-    let tables: FxHashMap<usize, &Plane> = shown.iter().map(|line| (address(line), line.plane)).collect();
+    let tables: FxHashMap<usize, &Plane> = lines.iter().map(|line| (address(line), line.plane)).collect();
     let internal: FxHashMap<usize, Vec<bool>> =
         tables.into_iter().map(|(address, plane)| (address, scan::internal_rows(plane))).collect();
-    shown
-        .par_iter()
-        .zip(lines)
-        .with_max_len(1)
-        .map(|(line, &(plane, _))| {
-            let flows = PlaneFlows::new(prepared, &prepared.space.planes[plane as usize]);
-            scan::scan(line, &flows, internal.get(&address(line)).map_or(&[], |rows| rows), diag)
-        })
-        .collect()
+    let scan = |line: &ShownLine<'_>| scan::scan(line, &flows, &internal[&address(line)], diag);
+    largest_first(lines, |line| line.line.events.len(), scan)
 }
 
 /// Bytes of memory that derived lines hold.
