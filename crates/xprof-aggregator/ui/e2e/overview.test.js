@@ -79,8 +79,8 @@ test('eight tiles: what is not measured says why', async () => {
   const sum = (ids) => steps.rows.reduce((total, { c }) => ids.reduce((part, id) => part + c[at(id)].v, total), 0);
   const [computed, all] = [sum(['tcComputeTimeMs']), sum(['tcComputeTimeMs', 'tcInfeedTimeMs', 'tcOutfeedTimeMs', 'tcIdleTimeMs', 'hostTransferTimeMs'])];
   assert.match(await text(page, 'tile-goodput'), new RegExp(rounded((computed / all) * 100)));
-  assert.match(await text(page, 'tile-duty'), /first op to its last[^]*over the whole profile, [\d.]+% without an op/);
-  assert.match(await text(page, 'tile-flops'), /no counters of the matrix units/);
+  assert.match(await text(page, 'tile-duty'), /first op to its last[^]*no op in [\d.]+% of the whole profile/);
+  assert.match(await text(page, 'tile-flops'), /No counters of the matrix units/);
   const answered = await (await fetch(`${t.root}tools`)).json();
   if (!answered.includes('memory_profile')) assert.match(await text(page, 'tile-memory'), /does not answer memory_profile/);
   assert.deepEqual(faults, []);

@@ -27,13 +27,13 @@ test('a counter that is not in the traces is absent, not zero', () => {
   const of = (mxu: string) => tile(overview({ hardware_type: 'TPU', mxu_utilization_percent: mxu }), 'flops');
   expect(of('41.2%').value).toBe(41.2);
   expect(of('0.0%').value).toBeUndefined();
-  expect(of('0.0%').why).toMatch(/no counters/);
+  expect(of('0.0%').why).toMatch(/No counters/);
 });
 
 test('duty cycle and idle say what they are shares of', () => {
   const { value, details } = tile(overview({ hardware_type: 'TPU', device_duty_cycle_percent: '92.4%', device_idle_time_percent: '77.3%' }), 'duty');
   expect(value).toBe(92.4);
-  expect(details).toEqual(['of the time from a chip’s first op to its last', 'over the whole profile, 77.3% without an op']);
+  expect(details).toEqual(['from each chip’s first op to its last', 'no op in 77.3% of the whole profile']);
 });
 
 test('the memory peak is of the allocator that is fullest', () => {

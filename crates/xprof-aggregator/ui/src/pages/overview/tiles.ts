@@ -33,7 +33,8 @@ const ms = (value: number) => format.duration(value * 1e6);
 
 export function tiles(o: Overview, memory: Memory): Tile[] {
   const isTpu = o.props['hardware_type'] === 'TPU';
-  return [step(o), ...(isTpu ? tpu(o) : others(o)), goodput(o), memoryTile(memory), ...frameworkOps(o)];
+  const hasDevices = o.props['hardware_type'] !== 'CPU_ONLY';
+  return [step(o), ...(isTpu ? tpu(o) : others(o, hasDevices)), goodput(o), memoryTile(memory), ...frameworkOps(o)];
 }
 
 function step(o: Overview): Tile {
@@ -54,34 +55,34 @@ function tpu(o: Overview): Tile[] {
   return [
     {
       key: 'duty', ...percent('Duty cycle', 'device_duty_cycle_percent'), page: 'tree', why: 'The traces have no device lines.',
-      details: ['of the time from a chip’s first op to its last', ...(idle === undefined ? [] : [`over the whole profile, ${format.percent(idle)} without an op`])],
+      details: ['from each chip’s first op to its last', ...(idle === undefined ? [] : [`no op in ${format.percent(idle)} of the whole profile`])],
     },
     {
       key: 'flops', ...percent('FLOPS of peak', ''), value: counter('mxu_utilization_percent'), page: 'roofline', details: ['as the chips counted'],
-      why: 'The traces have no counters of the matrix units. Op tree and roofline have the FLOPs that programs state.',
+      why: 'No counters of the matrix units. The op tree has what programs state.',
     },
     {
       key: 'hbm', ...percent('Memory bandwidth of peak', ''), value: counter('hbm_utilization_percent'), page: 'roofline', details: ['as the chips counted'],
-      why: 'The traces have no counters of memory traffic. Op tree and roofline have the bytes that programs state.',
+      why: 'No counters of memory traffic. The op tree has what programs state.',
     },
   ];
 }
 
-function others(o: Overview): Tile[] {
+function others(o: Overview, hasDevices: boolean): Tile[] {
   const get = (key: string) => numberOf(o.props, key);
   const hasSteps = o.steps.totals.length > 0;
   const perStep = (key: string, title: string, prop: string): Tile => ({
-    key, title, value: hasSteps ? get(`${prop}_avg`) : undefined, show: ms, page: 'kernels', good: 'down',
+    key, title, value: hasSteps ? get(`${prop}_avg`) : undefined, show: ms, page: hasDevices ? 'kernels' : 'steps', good: 'down',
     details: ['per step', `σ ${ms(get(`${prop}_sdv`) ?? NaN)}`], why: NO_STEPS,
   });
   const [half, full] = [get('device_compute_16bit_percent'), get('device_compute_32bit_percent')];
   return [
-    perStep('compute', 'Device compute', 'device_compute_time_ms'),
+    hasDevices ? perStep('compute', 'Device compute', 'device_compute_time_ms') : perStep('compute', 'Host compute', 'host_compute_time_ms'),
     {
       key: 'half', title: '16-bit compute', value: half || full ? half : undefined, show: format.percent, page: 'roofline', good: 'up',
       details: [`32-bit ${format.percent(full ?? NaN)}`], why: 'Only kernels of GPUs state their precision.',
     },
-    perStep('launch', 'Kernel launch', 'kernel_launch_time_ms'),
+    hasDevices ? perStep('launch', 'Kernel launch', 'kernel_launch_time_ms') : perStep('others', 'Unexplained time', 'other_time_ms'),
   ];
 }
 
@@ -95,7 +96,7 @@ function goodput(o: Overview): Tile {
   const hasDevices = o.props['hardware_type'] !== 'CPU_ONLY';
   const computes = o.steps.parts.filter((part) => part.kind === 'compute' || (!hasDevices && part.kind === 'host'));
   const spent = computes.flatMap((part) => part.values).reduce((sum, t) => sum + t, 0);
-  return { ...common, value: total ? (spent / total) * 100 : undefined, details: [`of the steps’ time, the ${hasDevices ? 'devices' : 'host'} computed`], why: NO_STEPS };
+  return { ...common, value: total ? (spent / total) * 100 : undefined, details: [`of the steps, the ${hasDevices ? 'devices' : 'host'} computed`], why: NO_STEPS };
 }
 
 function memoryTile({ peak, why, of }: Memory): Tile {
