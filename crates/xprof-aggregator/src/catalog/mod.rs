@@ -188,14 +188,12 @@ impl Catalog {
             return summary;
         };
         let files: HashMap<&str, &HostFile> = session.files().iter().map(|f| (f.file.as_str(), f)).collect();
-        let mut traces = Vec::with_capacity(files.len());
-        for entry in session.seen.directory.listing.entries() {
-            let Some(file) = files.get(entry.name.as_str()) else { continue };
-            traces.push(session.listed(file, entry).identity);
-            summary.n_hosts += 1;
-            summary.bytes += entry.size_bytes;
-            summary.modified_unix_ns = summary.modified_unix_ns.max(entry.modified_unix_ns);
-        }
+        let entries = session.seen.directory.listing.entries().iter();
+        let listed = entries.filter_map(|e| Some(session.listed(files.get(e.name.as_str())?, e).identity));
+        let traces: Vec<TraceIdentity> = listed.collect();
+        summary.n_hosts = traces.len();
+        summary.bytes = traces.iter().map(|t| t.size_bytes).sum();
+        summary.modified_unix_ns = traces.iter().map(|t| t.modified_unix_ns).max().unwrap_or_default();
         summary.facts = self.facts.known(&traces).await;
         summary
     }
