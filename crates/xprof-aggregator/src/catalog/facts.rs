@@ -10,6 +10,7 @@ use moka::future::Cache;
 use xprof_core::tools::hlo_module::ModuleQuery;
 use xprof_core::tools::{RunFacts, run_facts};
 use xprof_service::engine::Engine;
+use xprof_service::storage::TraceIdentity;
 
 use crate::error::{Error, Result};
 use crate::fanout::local::storage_error;
@@ -52,7 +53,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Facts {
     engine: Engine,
-    cache: Cache<xprof_service::storage::TraceIdentity, Arc<RunFacts>>,
+    cache: Cache<TraceIdentity, Arc<RunFacts>>,
 }
 
 impl Facts {
@@ -102,6 +103,16 @@ impl Facts {
                 false
             }
         }
+    }
+
+    /// What an earlier scan of the first of these traces that was scanned found; nothing is read.
+    pub async fn known(&self, traces: &[TraceIdentity]) -> Option<Arc<RunFacts>> {
+        for identity in traces {
+            if let Some(facts) = self.cache.get(identity).await {
+                return Some(facts);
+            }
+        }
+        None
     }
 
     async fn of(&self, trace: &Trace) -> Result<Arc<RunFacts>> {

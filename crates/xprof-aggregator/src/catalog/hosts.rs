@@ -2,6 +2,7 @@
 //!
 //! Takes file names and request parameters, gives host names and files. Pure: it never touches a file system.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use xprof_core::session::{ALL_HOSTS, XPLANE_SUFFIX, host_of_file};
@@ -118,6 +119,10 @@ pub fn named(params: &Params) -> Option<&str> {
     params.non_empty("host").filter(|host| *host != ALL_HOSTS)
 }
 
+/// Names the hosts that stand for all of a run: `among=a,b` with `host=ALL_HOSTS`, for every tool that takes more than one.
+/// The reference's `hosts` cannot: its front end drags that along from the timeline to tools that ignore it.
+pub const AMONG: &str = "among";
+
 /// Which hosts a `/data` request asks for. A list is good while one of its hosts has a trace.
 pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Result<Selected> {
     if files.is_empty() {
@@ -128,26 +133,36 @@ pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Resu
     // An empty value is as good as none.
     let host = params.non_empty("host").filter(|host| *host != ALL_HOSTS);
     let wants_all = params.get("host") == Some(ALL_HOSTS);
-    match (params.non_empty("hosts"), host) {
-        // `parity:` a host may be named twice, and `ALL_HOSTS` is no host here.
-        (Some(list), _) if matches!(tool, "trace_viewer" | "trace_viewer@") => {
-            let mut selected = Selected::default();
-            for host in list.split(',') {
-                match files.get(host) {
-                    Some(file) => selected.files.push(file.clone()),
-                    None => selected.missing.push(FailedHost { host: host.into(), cause: unknown(host) }),
-                }
-            }
-            match selected.missing.first() {
-                Some(first) if selected.files.is_empty() => Err(Error::NotFound(first.cause.clone())),
-                _ => Ok(selected),
+    let named = |list: &str| {
+        let mut selected = Selected::default();
+        for host in list.split(',') {
+            match files.get(host) {
+                Some(file) => selected.files.push(file.clone()),
+                None => selected.missing.push(FailedHost { host: host.into(), cause: unknown(host) }),
             }
         }
+        match selected.missing.first() {
+            Some(first) if selected.files.is_empty() => Err(Error::NotFound(first.cause.clone())),
+            _ => Ok(selected),
+        }
+    };
+    match (params.non_empty("hosts"), host) {
+        // `parity:` a host may be named twice, and `ALL_HOSTS` is no host here.
+        (Some(list), _) if matches!(tool, "trace_viewer" | "trace_viewer@") => named(list),
         (_, Some(host)) => Ok(vec![known(host)?].into()),
         (Some(_), None) if !wants_all => {
             Err(Error::NotFound(format!("Host must be specified for tool {tool} in run {run}")))
         }
-        (_, None) => Ok(files.iter().cloned().collect::<Vec<_>>().into()),
+        (_, None) => match params.non_empty(AMONG) {
+            Some(list) => {
+                let mut selected = named(list)?;
+                // Numbers of a host that is named twice must not count twice.
+                let mut seen = HashSet::new();
+                selected.files.retain(|f| seen.insert(Arc::clone(&f.host)));
+                Ok(selected)
+            }
+            None => Ok(files.iter().cloned().collect::<Vec<_>>().into()),
+        },
     }
 }
 
@@ -220,6 +235,10 @@ mod tests {
             ("hlo_stats", &[("host", "c")], Err("No xplane file found for host: c in run: r".into())),
             ("hlo_stats", &[("hosts", "a")], Err("Host must be specified for tool hlo_stats in run r".into())),
             ("hlo_stats", &[("hosts", "a"), ("host", "b")], Ok(vec!["b".into()])),
+            ("hlo_stats", &[("among", "a,b,a"), ("host", "ALL_HOSTS")], Ok(vec!["a".into(), "b".into()])),
+            ("hlo_stats", &[("among", "a,x"), ("host", "ALL_HOSTS")], Ok(vec!["a".into(), "no x".into()])),
+            ("hlo_stats", &[("among", "x")], Err("No xplane file found for host: x in run: r".into())),
+            ("hlo_stats", &[("among", "a"), ("host", "b")], Ok(vec!["b".into()])),
             ("memory_viewer", &[("host", "a")], Ok(vec!["a".into()])),
             ("graph_viewer", &[("host", "c")], Err("No xplane file found for host: c in run: r".into())),
             ("trace_viewer@", &[("hosts", "a,b")], Ok(vec!["a".into(), "b".into()])),

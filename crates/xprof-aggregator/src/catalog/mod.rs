@@ -7,15 +7,15 @@ pub mod hosts;
 pub mod listing;
 pub mod runs;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use xprof_core::session::{XPLANE_SUFFIX, host_of_file};
-use xprof_core::tools::Params;
 use xprof_core::tools::hlo_module::ModuleQuery;
+use xprof_core::tools::{Params, RunFacts};
 use xprof_service::engine::Engine;
 use xprof_service::storage::{DirEntry, EntryKind, StorageError, TraceIdentity};
 
@@ -64,6 +64,8 @@ pub struct Summary {
     pub bytes: u64,
     /// When the newest of them was written, in nanoseconds since 1970; 0 if there is none.
     pub modified_unix_ns: i64,
+    /// What a scan of one of them found, if there was one since they were written.
+    pub facts: Option<Arc<RunFacts>>,
 }
 
 /// One session directory as it was when the request came.
@@ -185,12 +187,14 @@ impl Catalog {
         let Ok(session) = self.session(&of_run).await else {
             return summary;
         };
-        let files: HashSet<&str> = session.files().iter().map(|f| f.file.as_str()).collect();
-        for entry in session.seen.directory.listing.entries().iter().filter(|e| files.contains(e.name.as_str())) {
-            summary.n_hosts += 1;
-            summary.bytes += entry.size_bytes;
-            summary.modified_unix_ns = summary.modified_unix_ns.max(entry.modified_unix_ns);
-        }
+        let files: HashMap<&str, &HostFile> = session.files().iter().map(|f| (f.file.as_str(), f)).collect();
+        let entries = session.seen.directory.listing.entries().iter();
+        let listed = entries.filter_map(|e| Some(session.listed(files.get(e.name.as_str())?, e).identity));
+        let traces: Vec<TraceIdentity> = listed.collect();
+        summary.n_hosts = traces.len();
+        summary.bytes = traces.iter().map(|t| t.size_bytes).sum();
+        summary.modified_unix_ns = traces.iter().map(|t| t.modified_unix_ns).max().unwrap_or_default();
+        summary.facts = self.facts.known(&traces).await;
         summary
     }
 

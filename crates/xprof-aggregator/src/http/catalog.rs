@@ -18,7 +18,7 @@ pub async fn runs(state: &State, request: &HeaderMap, params: &Params) -> Result
     Ok(list(request, runs.iter()))
 }
 
-/// `/run_list`: all runs with what a person chooses by.
+/// `/run_list`: all runs with what a person chooses by. What only a trace tells is null until the run was asked for.
 pub async fn run_list(state: &State, request: &HeaderMap, params: &Params) -> Result<Response> {
     let runs = state.catalog.summaries(params).await?.into_iter().map(|run| {
         json!({
@@ -26,6 +26,8 @@ pub async fn run_list(state: &State, request: &HeaderMap, params: &Params) -> Re
             "hosts": run.n_hosts,
             "bytes": run.bytes,
             "modified_ms": run.modified_unix_ns / 1_000_000,
+            "device": run.facts.as_ref().map(|facts| facts.device.as_str()),
+            "duration_ms": run.facts.as_ref().and_then(|facts| facts.duration_ns).map(|ns| ns as f64 / 1e6),
         })
     });
     Ok(respond::document(request, "application/json", to_text(&runs.collect())))

@@ -21,7 +21,7 @@ use super::partial::{self, Failed};
 use super::respond::{self, Facts, REASON, Response};
 use crate::answer_cache::{AnswerKey, CachedAnswer};
 use crate::app::State;
-use crate::catalog::hosts::{HostFile, Selected, select};
+use crate::catalog::hosts::{AMONG, HostFile, Selected, select};
 use crate::error::{Error, FailedHost, Result};
 use crate::fanout::{Outcome, Request, Trace, on_pool};
 
@@ -30,11 +30,12 @@ static HOSTS: HeaderName = HeaderName::from_static("x-xprof-hosts");
 
 /// Parameters that choose traces or refuse answers, or that the reference accepts and ignores: no answer depends on them
 /// otherwise.
-const NOT_FOR_TOOLS: [&str; 11] = [
+const NOT_FOR_TOOLS: [&str; 12] = [
     "run",
     "tag",
     "host",
     "hosts",
+    AMONG,
     "session_path",
     "run_path",
     "use_saved_result",

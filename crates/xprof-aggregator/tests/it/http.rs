@@ -56,7 +56,17 @@ async fn lists_runs_hosts_and_modules() {
         check(&server, &ask("/config"), 200, config).await;
         check(&server, &ask("/favicon.ico"), 404, "Not Found").await;
         let list = server.get(&ask("/run_list")).await;
-        assert!(list.text().contains(r#""hosts": 2, "modified_ms": "#), "{}", list.text());
+        // Of a run whose trace was asked about, the list tells more.
+        assert!(
+            list.text().contains(r#""device": "CPU", "duration_ms": null, "hosts": 2, "modified_ms": "#),
+            "{}",
+            list.text()
+        );
+        assert!(
+            list.text().contains(r#""device": null, "duration_ms": null, "hosts": 1, "modified_ms": "#),
+            "{}",
+            list.text()
+        );
         assert_eq!(server.get(&ask("/")).await.header("content-type"), "text/html");
         assert_eq!(server.get(&ask("/index.html")).await.status, 200);
     }

@@ -42,6 +42,11 @@ test('sort, filter and columns are in the address, and the export is what is sho
   const shownColumns = await grid(page, 'ops').getByRole('columnheader').count();
   assert.equal(csv.trimEnd().split('\r\n').length, some + 1);
   assert.equal(csv.split('\r\n')[0].split(',').length, shownColumns);
+  const [json] = await Promise.all([page.waitForEvent('download'), grid(page, 'ops').getByRole('button', { name: 'JSON' }).click()]);
+  const objects = JSON.parse(readFileSync(await json.path(), 'utf8'));
+  assert.equal(objects.length, some);
+  assert.equal(objects[0].category, category);
+  assert.equal(Object.keys(objects[0]).length, shownColumns);
 
   assert.deepEqual(asked.filter((url) => !url.startsWith('blob:')), [], 'the server has answered already');
 

@@ -69,6 +69,41 @@ test('a step is selected by mouse and by keys', async () => {
   await close();
 });
 
+test('eight tiles: what is not measured says why', async () => {
+  const { page, faults, close } = await t.visit('r/tpu_training_4_hosts/overview');
+  await settled(page);
+  assert.equal(await page.locator('[data-testid^="tile-"]').count(), 8);
+  const rounded = (value) => `${value.toFixed(1)}%`;
+  const [, steps] = await (await fetch(`${t.root}data?run=tpu_training_4_hosts&tag=overview_page&host=ALL_HOSTS`)).json();
+  const at = (id) => steps.cols.findIndex((c) => c.id === id);
+  const sum = (ids) => steps.rows.reduce((total, { c }) => ids.reduce((part, id) => part + c[at(id)].v, total), 0);
+  const [computed, all] = [sum(['tcComputeTimeMs']), sum(['tcComputeTimeMs', 'tcInfeedTimeMs', 'tcOutfeedTimeMs', 'tcIdleTimeMs', 'hostTransferTimeMs'])];
+  assert.match(await text(page, 'tile-goodput'), new RegExp(rounded((computed / all) * 100)));
+  assert.match(await text(page, 'tile-duty'), /first op to its last[^]*no op in [\d.]+% of the whole profile/);
+  assert.match(await text(page, 'tile-flops'), /No counters of the matrix units/);
+  const answered = await (await fetch(`${t.root}tools`)).json();
+  if (!answered.includes('memory_profile')) assert.match(await text(page, 'tile-memory'), /does not answer memory_profile/);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('the memory peak is what the memory profile says', async () => {
+  const summary = (peak) => ({ profileSummary: { peakStats: { peakBytesInUse: String(peak) }, memoryCapacity: String(32 * 2 ** 30) } });
+  const { page, faults, asked, close } = await t.visit('');
+  await page.route(/\/tools$/, (route) => route.fulfill({ contentType: 'application/json', body: '["overview_page", "memory_profile"]' }));
+  let profile = JSON.stringify({ memoryProfilePerAllocator: { 0: summary(8 * 2 ** 30), 1: summary(20 * 2 ** 30) }, numHosts: 1 });
+  await page.route(/tag=memory_profile/, (route) => route.fulfill({ contentType: 'application/json', body: profile }));
+  await page.goto(`${t.root}r/tpu_training_4_hosts/overview`);
+  await page.getByTestId('tile-memory').getByText('20 GiB').waitFor();
+  assert.match(await text(page, 'tile-memory'), /62\.5% of 32 GiB[^]*allocator 1 of host tpu-host-0/);
+  assert.equal(asked.filter((url) => url.includes('tag=memory_profile')).length, 1);
+  profile = '';
+  await page.reload();
+  await page.getByTestId('tile-memory').getByText('no events of a memory allocator').waitFor();
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test('a baseline gives every tile a change', async () => {
   const { page, close } = await t.visit('r/tpu_training_4_hosts/overview?vs=tpu_training_4_hosts');
   await settled(page);

@@ -5,7 +5,7 @@ import { createServer as listen } from 'node:net';
 
 const PROGRAM = process.env.XPROF_AGGREGATOR ?? '../../../target/debug/xprof-aggregator';
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = listen().once('error', reject).listen(0, '127.0.0.1', () => {
       const { port } = server.address();

@@ -110,6 +110,13 @@ test('keys: pages, commands, help, runs', async () => {
   await page.keyboard.type('page kernels');
   await page.keyboard.press('Enter');
   await page.waitForURL(/\/kernels/);
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('fusion');
+  await page.getByRole('option', { name: 'Ops: fusion' }).click();
+  await page.waitForURL(/\/ops\?f=fusion$/);
+  await page.keyboard.press('g');
+  await page.keyboard.press('m');
+  await page.waitForURL(/\/buffers/);
   await page.keyboard.press('?');
   await page.getByTestId('help').waitFor();
   await page.keyboard.press('Escape');
@@ -139,6 +146,46 @@ test('hosts: one is chosen, and the address says so', async () => {
   await close();
 });
 
+test('several hosts: every page is about those that are chosen', async () => {
+  const { page, asked, close } = await t.visit(`r/${RUN}/ops?h=tpu-host-0,tpu-host-2`);
+  await settled(page);
+  const url = asked.find((url) => url.includes('tag=hlo_stats'));
+  assert.match(url, /among=tpu-host-0%2Ctpu-host-2/);
+  // Half of the hosts have half of the occurrences.
+  const occurrences = async (query) => {
+    const { cols, rows } = await (await fetch(`${t.root}data?run=${RUN}&tag=hlo_stats&host=ALL_HOSTS${query}`)).json();
+    const at = cols.findIndex(({ id }) => id === 'occurrences');
+    return rows.reduce((sum, { c }) => sum + c[at].v, 0);
+  };
+  assert.equal(await occurrences('&among=tpu-host-0,tpu-host-2'), (await occurrences('')) / 2);
+  const foot = page.getByTestId('grid-ops').locator('.foot');
+  const shown = (await foot.innerText()).replace(/\u202f/g, '').split(/\s+/).map(Number);
+  assert.ok(shown.includes(await occurrences('&among=tpu-host-0,tpu-host-2')), shown.join(' '));
+  for (const place of ['overview', 'tree', 'steps', 'graph', 'buffers']) {
+    await page.goto(`${t.root}r/${RUN}/${place}?h=tpu-host-0,tpu-host-2`);
+    await settled(page);
+  }
+  await page.goto(`${t.root}r/${RUN}/ops?h=tpu-host-0,nobody`);
+  await settled(page);
+  assert.match(await page.getByTestId('panel-ops').innerText(), /1 host of 2 missing:\s*nobody/);
+  await close();
+});
+
+test('a run tells its device and duration once it was read', async () => {
+  const { page, close } = await t.visit('r/jax_cpu_mlp/overview');
+  await settled(page);
+  const option = (name) => page.getByTestId('picker-runs').getByRole('option').filter({ hasText: name });
+  await page.getByTestId('run').click();
+  await page.keyboard.type('jax_cpu_mlp');
+  await option(/^jax_cpu_mlp\s/).filter({ hasText: /CPU\s+[\d.]+ m?s/ }).first().waitFor();
+  await page.getByTestId('picker-runs').getByRole('combobox').fill('train_0001');
+  await option('train_0001').filter({ hasText: 'not read yet' }).waitFor();
+  await page.getByTestId('picker-runs').getByRole('combobox').fill('device:cpu duration:>0');
+  await option(/^jax_cpu_mlp\s/).first().waitFor();
+  await page.keyboard.press('Escape');
+  await close();
+});
+
 test('a slow answer: skeleton at once, seconds counted, cancelled, asked again', async () => {
   let release;
   const held = new Promise((resolve) => (release = resolve));
@@ -152,7 +199,7 @@ test('a slow answer: skeleton at once, seconds counted, cancelled, asked again',
   const { page, close } = await t.visit(`r/${RUN}/ops`, { root: t.proxy.root });
   const panel = page.getByTestId('panel-ops');
   await panel.and(page.locator('[data-state=loading]')).waitFor();
-  await panel.getByText(/^[1-9] s$/).waitFor();
+  await panel.getByText(/The server reads 4 traces: [1-9] s$/).waitFor();
   await panel.getByRole('button', { name: 'Cancel' }).click();
   await panel.and(page.locator('[data-state=error]')).waitFor();
   await page.waitForFunction(() => document.body.innerText.includes('cancelled'));

@@ -180,7 +180,7 @@ test('a search counts all events and steps through them', async () => {
   await page.keyboard.press('Enter');
   await hits.filter({ hasText: `1 of ${events.length}` }).waitFor();
   await page.waitForURL(/[?&]e=/);
-  await page.getByTestId('timeline-details').getByRole('heading').filter({ hasText: /pjit/i }).waitFor();
+  await page.getByTestId('inspector').getByRole('heading', { level: 2 }).filter({ hasText: /pjit/i }).waitFor();
   const first = new URL(page.url()).searchParams.get('e');
   await page.keyboard.press('Shift+Enter');
   await hits.filter({ hasText: `${events.length} of ${events.length}` }).waitFor();
@@ -194,14 +194,20 @@ test('a search counts all events and steps through them', async () => {
 test('an event tells where it lies and leads to other pages', async () => {
   const { page, faults, close } = await visit(`${RUN}/timeline?q=convolution`);
   await page.getByRole('button', { name: 'Next hit' }).click();
-  const details = page.getByTestId('timeline-details');
+  const details = page.getByTestId('inspector');
   await details.getByRole('heading', { name: /convolution/ }).waitFor();
   assert.match(await details.innerText(), /Duration[\s\S]*Row[\s\S]*XLA Ops[\s\S]*Module\s+jit_train_step\(\d+\)/);
-  for (const title of ['Op tree', 'Graph']) {
+  for (const [title, keys] of [['Op tree', /op=convolution/], ['Graph', /m=jit_train_step.*op=convolution/], ['Op table', /f=hlo_op_name:%3D%22convolution/], [/^Ops of /, /f=source_info:%22/]]) {
     const link = await details.getByRole('link', { name: title }).getAttribute('href');
-    assert.match(link, /op=convolution/);
+    assert.match(link, keys);
     assert.equal((await fetch(link)).status, 200);
   }
+  // The inspector is folded and unfolded; the selection stays.
+  await page.getByRole('application').focus();
+  await page.keyboard.press('i');
+  await details.waitFor({ state: 'detached' });
+  await page.keyboard.press('i');
+  await details.getByRole('heading', { name: /convolution/ }).waitFor();
   // From event to event on the row.
   const e = new URL(page.url()).searchParams.get('e');
   await page.getByRole('application').focus();
@@ -212,6 +218,29 @@ test('an event tells where it lies and leads to other pages', async () => {
   assert.equal(await details.count(), 0);
   assert.deepEqual(faults, []);
   await close();
+});
+
+test('an event leads to what encloses it, and from the tree its op is found', async () => {
+  const { page, faults, close } = await visit(`${RUN}/timeline?q=convolution`);
+  await page.getByRole('button', { name: 'Next hit' }).click();
+  const details = page.getByTestId('inspector');
+  await details.getByRole('heading', { name: /convolution/ }).waitFor();
+  const link = details.getByRole('link', { name: 'Op tree' });
+  const op = new URL(await link.getAttribute('href')).searchParams.get('op');
+  await link.click();
+  await page.getByTestId('grid-tree').locator('.rows .row[aria-selected=true]').filter({ hasText: op }).waitFor();
+  await details.getByText('Share of time').waitFor();
+  assert.deepEqual(faults, []);
+  await close();
+  const cuda = await visit('cuda_conv_train/timeline?q=triton_softmax_1');
+  await cuda.page.getByRole('button', { name: 'Next hit' }).click();
+  const flow = cuda.page.getByTestId('inspector').locator('dt', { hasText: /^Flow (to|from)$/ }).first();
+  await flow.waitFor();
+  const e = new URL(cuda.page.url()).searchParams.get('e');
+  await flow.locator('xpath=following-sibling::dd[1]//button').click();
+  await cuda.page.waitForURL((url) => url.searchParams.has('e') && url.searchParams.get('e') !== e);
+  assert.deepEqual(cuda.faults, []);
+  await cuda.close();
 });
 
 test('hosts of the address are shown without an error', async () => {
@@ -298,6 +327,15 @@ test('it draws without WebGL, and with it', async () => {
   await page.goto(`${t.root}r/jax_cpu_mlp/timeline`);
   await drawn(page);
   assert.equal(await renderer(page), 'WebGL2');
+  // Left to itself, the page does not let the processor play a graphics processor, which is slower than a canvas.
+  const itself = await context.newPage();
+  await itself.goto(`${t.root}r/jax_cpu_mlp/timeline`);
+  await drawn(itself);
+  assert.match(await itself.evaluate(() => {
+    const gl = document.createElement('canvas').getContext('webgl2');
+    return gl.getParameter(gl.getExtension('WEBGL_debug_renderer_info').UNMASKED_RENDERER_WEBGL);
+  }), /SwiftShader/);
+  assert.equal(await renderer(itself), 'Canvas 2D');
   const byGl = await inked(page);
   assert.ok(Math.abs(byGl - pixels) < pixels * 0.02, `${byGl} pixels beside ${pixels}`);
   await browser.close();
@@ -307,7 +345,7 @@ test('nobody is shut out, in either theme', async () => {
   for (const theme of ['light', 'dark']) {
     const { page, close } = await visit(`${RUN}/timeline?q=fusion`, { theme });
     await page.getByRole('button', { name: 'Next hit' }).click();
-    await page.getByTestId('timeline-details').getByRole('heading').waitFor();
+    await page.getByTestId('inspector').getByRole('heading', { level: 2 }).waitFor();
     await page.evaluate(axe);
     const violations = await page.evaluate(async () => (await globalThis.axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`));
     assert.deepEqual(violations, [], theme);

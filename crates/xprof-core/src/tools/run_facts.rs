@@ -1,7 +1,9 @@
-//! Which tools a trace can answer and which programs it holds: read from names and metadata, without its events.
+//! Which tools a trace can answer, which programs it holds and what it was taken on: read from names and metadata, without
+//! its events.
 //!
-//! Takes the bytes of one trace; gives what `/run_tools` and `/module_list` are made of.
+//! Takes the bytes of one trace; gives what `/run_tools`, `/module_list` and `/run_list` are made of.
 
+use crate::opstats::build::devices;
 use crate::tools::hlo_module;
 use crate::xspace::schema::plane_names;
 use crate::xspace::{Plane, StatKind, TraceBytes, XSpace};
@@ -14,7 +16,16 @@ pub struct RunFacts {
     pub tools: Vec<String>,
     /// HLO modules as `NAME(PROGRAM_ID)`, in the order of the trace, each once.
     pub modules: Vec<String>,
+    /// What the host's devices are.
+    pub device: String,
+    /// How long the profiler recorded; nothing if the trace does not say so.
+    pub duration_ns: Option<u64>,
 }
+
+/// The plane on which the profiler says when it began and ended, in nanoseconds since 1970.
+const ENVIRONMENT: &str = "Task Environment";
+const BEGAN: &str = "profile_start_time";
+const ENDED: &str = "profile_stop_time";
 
 /// Tools that every trace can answer.
 const ALWAYS: [&str; 8] = [
@@ -52,7 +63,18 @@ pub fn run_facts(trace: &TraceBytes, file: &str) -> Result<RunFacts> {
     Ok(RunFacts {
         tools: tools.into_iter().map(str::to_owned).collect(),
         modules: hlo_module::modules(&space).map(|m| m.name).collect(),
+        device: devices(&space).0,
+        duration_ns: space.plane(ENVIRONMENT).and_then(duration_ns),
     })
+}
+
+fn duration_ns(environment: &Plane) -> Option<u64> {
+    let stat = |name: &str| {
+        let mut stats = environment.keyed_stats();
+        let found = stats.find(|(id, _)| environment.stat_metadata(*id).is_some_and(|m| m.name == name));
+        found.map(|(_, value)| value.int_or_uint())
+    };
+    stat(ENDED)?.checked_sub(stat(BEGAN)?)
 }
 
 /// Only counters are worth a look at events, and only planes that declare the stat can have them.
@@ -100,6 +122,24 @@ mod tests {
         let mut host = PlaneBuilder::new(0, plane_names::HOST_CPU);
         host.event_id("MegaScale: send");
         check(vec![host], &["megascale_stats"], &[]);
+    }
+
+    #[test]
+    fn the_profiler_says_how_long_it_recorded() {
+        let duration = |stats: &[(&str, u64)]| {
+            let mut space = SpaceBuilder::new("host");
+            let mut plane = PlaneBuilder::new(9, ENVIRONMENT);
+            for (name, value) in stats {
+                plane.stat(name, V::Uint(*value));
+            }
+            space.plane(plane);
+            let facts = run_facts(&TraceBytes::new(space.finish().into()), "test").unwrap();
+            assert_eq!(facts.device, "CPU");
+            facts.duration_ns
+        };
+        assert_eq!(duration(&[(ENDED, 30), (BEGAN, 10)]), Some(20));
+        assert_eq!(duration(&[(BEGAN, 10)]), None);
+        assert_eq!(duration(&[(BEGAN, 10), (ENDED, 9)]), None);
     }
 
     #[test]

@@ -1,12 +1,20 @@
 /** Asking a tool: which hosts, and which tables its answer holds. */
 
+import { plural } from './format';
+import type { Load } from './load.svelte';
 import { readTable, type DataTable, type Table } from './table';
 
-export const ALL_HOSTS = 'ALL_HOSTS';
+const ALL_HOSTS = 'ALL_HOSTS';
 
-/** Tools about the whole run take one host or all of them. */
-export function hostOf(hosts: readonly string[]): string {
-  return hosts.length === 1 ? hosts[0]! : ALL_HOSTS;
+/** The parameters that name hosts to a tool; none means all of the run. */
+export function ofHosts(hosts: readonly string[]): { readonly host: string; readonly among?: string } {
+  return hosts.length === 1 ? { host: hosts[0]! } : { host: ALL_HOSTS, among: hosts.length ? hosts.join(',') : undefined };
+}
+
+/** What the server does until an answer is there. */
+export function reading(hosts: readonly string[], list: Load<{ hostname: string }[]>): string {
+  const n = hosts.length || list.body?.length || 0;
+  return n ? `The server reads ${plural(n, 'trace')}` : 'The server reads the traces';
 }
 
 /** The tables of an answer that have columns. */

@@ -1,18 +1,29 @@
 /** What pages and the frame around them share: the thing that is selected, and what is said to screen readers. */
 
 import { getContext, setContext } from 'svelte';
+import type { Category } from './categories';
 import type { Load } from './load.svelte';
 
-/** A thing that the inspector shows: an op, a kernel, a step. */
+/** A number or a word about a thing, what can be done with it, and the same with all of its digits. */
+export type Fact = readonly [name: string, value: string, act?: { readonly title: string; readonly run: () => void }, full?: string];
+
+export interface Link {
+  readonly title: string;
+  readonly href: string;
+}
+
+/** A thing that the inspector shows: an op, a kernel, an event. */
 export interface Subject {
   readonly kind: string;
   readonly title: string;
-  /** Numbers and words about it, in order. */
-  readonly facts: readonly (readonly [name: string, value: string])[];
+  readonly category?: Category;
+  readonly facts: readonly Fact[];
+  /** What is read less often. */
+  readonly more?: { readonly title: string; readonly facts: readonly Fact[] };
   /** A long text: an expression, a stack. */
   readonly text?: string;
   /** Where else it is seen. */
-  readonly links?: readonly { readonly title: string; readonly href: string }[];
+  readonly links?: readonly Link[];
 }
 
 export class Shell {

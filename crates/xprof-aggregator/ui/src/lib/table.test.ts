@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { filterRows, FilterError, readTable, sortRows, toCsv, words, type DataTable } from './table';
+import { filterRows, FilterError, readTable, sortRows, toCsv, toJson, words, type DataTable } from './table';
 
 const answer: DataTable = {
   cols: [
@@ -49,6 +49,13 @@ test('filters', () => {
   }
   expect(() => filterRows(table, '/(/')).toThrow(FilterError);
   expect(words('a "b c" d:="e f"')).toEqual(['a', '"b c"', 'd:="e f"']);
+});
+
+test('what is shown is written as it is', () => {
+  const some = table.columns.slice(0, 2);
+  const rows = table.rows.slice(1, 2).map((row) => row.slice(0, 2));
+  expect(JSON.parse(toJson(some, rows))).toEqual([{ [some[0]!.id]: rows[0]![0], [some[1]!.id]: rows[0]![1] }]);
+  expect(toCsv(some, rows).split('\r\n')).toHaveLength(3);
 });
 
 test('sorts by several keys', () => {

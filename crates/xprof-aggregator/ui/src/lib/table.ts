@@ -214,6 +214,11 @@ export function toCsv(columns: readonly Column[], rows: Iterable<Row>): string {
   return [head, ...Array.from(rows, (row) => row.map((cell) => field(raw(cell))).join(','))].join('\r\n') + '\r\n';
 }
 
+/** A list of objects, by the ids of columns. */
+export function toJson(columns: readonly Column[], rows: Iterable<Row>): string {
+  return JSON.stringify(Array.from(rows, (row) => Object.fromEntries(columns.map((c, at) => [c.id, row[at]]))), undefined, 1);
+}
+
 export function toTsv(rows: Iterable<Row>): string {
   return Array.from(rows, (row) => row.map((cell) => raw(cell).replace(/[\t\n]/g, ' ')).join('\t')).join('\n');
 }

@@ -12,6 +12,8 @@ export interface PageProps {
   readonly hosts: readonly string[];
   /** All hosts of the run, as they become known. */
   readonly hostList: Load<{ hostname: string }[]>;
+  /** Tools that this server answers about the run, once that is known. */
+  readonly tools: readonly string[] | undefined;
   readonly url: Router;
   readonly api: Api;
   readonly page: Page;

@@ -36,6 +36,7 @@ mod tpu_facts;
 mod tpu_ops;
 mod tpu_walk;
 
+pub use run_env::devices;
 use xprof_proto::tensorflow::profiler::{FlatOpMetricsDb, KernelStatsDb, OpMetricsDb, OpStats, StepDatabaseResult};
 use xprof_proto::xprof::worker::v1;
 

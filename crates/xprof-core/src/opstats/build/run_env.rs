@@ -23,17 +23,7 @@ pub fn hostname(space: &XSpace) -> &str {
 ///
 /// `parity:` GPU planes win here even beside TPU planes, although every other conversion prefers TPU planes.
 pub fn run_environment(space: &XSpace, is_training: bool) -> RunEnvironment {
-    let gpus: Vec<_> = space.planes_with_prefix(plane_names::GPU_PREFIX).collect();
-    let cores: Vec<_> = space.planes.iter().filter(|p| planes::tensor_core(&p.name).is_some()).collect();
-    let (device_type, n_cores, hardware_type) = if let Some(gpu) = gpus.first() {
-        let name = hw::gpu_model_name(gpu);
-        (if name.is_empty() { GENERIC_GPU.to_owned() } else { name }, gpus.len(), HardwareType::Gpu)
-    } else if let Some(core) = cores.first() {
-        let name = core.stat(StatKind::DeviceTypeString).map_or_else(String::new, |v| v.text().into_owned());
-        (name, cores.len(), HardwareType::Tpu)
-    } else {
-        (CPU.to_owned(), 0, HardwareType::CpuOnly)
-    };
+    let (device_type, n_cores, hardware_type) = devices(space);
     RunEnvironment {
         host_count: 1,
         task_count: 1,
@@ -43,6 +33,21 @@ pub fn run_environment(space: &XSpace, is_training: bool) -> RunEnvironment {
         hardware_type: hardware_type as i32,
         is_training,
         ..RunEnvironment::default()
+    }
+}
+
+/// What its devices are, how many there are, and of which kind. Read from planes and their stats alone.
+pub fn devices(space: &XSpace) -> (String, usize, HardwareType) {
+    let gpus: Vec<_> = space.planes_with_prefix(plane_names::GPU_PREFIX).collect();
+    let cores: Vec<_> = space.planes.iter().filter(|p| planes::tensor_core(&p.name).is_some()).collect();
+    if let Some(gpu) = gpus.first() {
+        let name = hw::gpu_model_name(gpu);
+        (if name.is_empty() { GENERIC_GPU.to_owned() } else { name }, gpus.len(), HardwareType::Gpu)
+    } else if let Some(core) = cores.first() {
+        let name = core.stat(StatKind::DeviceTypeString).map_or_else(String::new, |v| v.text().into_owned());
+        (name, cores.len(), HardwareType::Tpu)
+    } else {
+        (CPU.to_owned(), 0, HardwareType::CpuOnly)
     }
 }
 

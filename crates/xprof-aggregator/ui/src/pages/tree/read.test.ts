@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { shares, treeRows, type Node } from './read';
+import { pathsTo, shares, treeRows, type Node } from './read';
 
 const node = (name: string, rawTime: number, flops: number, hbm: number, children: Node[] = []): Node => ({
   name,
@@ -18,4 +18,10 @@ test('open nodes show their children in the chosen order', () => {
   expect(names([], 'time')).toEqual(['0b', '0a']);
   expect(names(['\u001fb'], 'time')).toEqual(['0b', '1b1', '1b2', '0a']);
   expect(names(['\u001fb'], 'waste', 5)).toEqual(['0b', '1b1', '0a']);
+});
+
+test('an op is found where it takes most time', () => {
+  const twice = node('all', 10, 0, 0, [node('m1', 4, 0, 0, [node('op', 4, 0, 0)]), node('m2', 6, 0, 0, [node('op', 6, 0, 0)]), node('op', 9, 0, 0, [node('x', 9, 0, 0)])]);
+  expect(pathsTo(twice, 'op')).toEqual(['\u001fm2', '\u001fm2\u001fop']);
+  expect(pathsTo(twice, 'm1')).toEqual([]);
 });

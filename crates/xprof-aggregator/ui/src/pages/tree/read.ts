@@ -60,6 +60,24 @@ export function shares(node: Node, root: Node): Shares {
   };
 }
 
+/** Parts of a path are put together with what no name holds. */
+const SEPARATOR = '\u001f';
+export const pathOf = (parent: string, name: string) => `${parent}${SEPARATOR}${name}`;
+
+/** The paths from the top to the leaf of that name that takes most time; none if there is no such leaf. */
+export function pathsTo(root: Node, name: string): string[] {
+  let best: { path: string; time: number } | undefined;
+  const pending = [{ node: root, path: '' }];
+  for (let next = pending.pop(); next; next = pending.pop()) {
+    const { node, path } = next;
+    const time = node.metrics?.rawTime ?? 0;
+    if (node.name === name && !node.children?.length && (!best || time > best.time)) best = { path, time };
+    for (const child of node.children ?? []) pending.push({ node: child, path: pathOf(path, child.name) });
+  }
+  const parts = best?.path.split(SEPARATOR).slice(1) ?? [];
+  return parts.map((_, at) => parts.slice(0, at + 1).reduce(pathOf, ''));
+}
+
 /** Rows from top to bottom: children of open nodes under their parents, in the order that was chosen. */
 export function treeRows(root: Node, open: ReadonlySet<string>, by: 'time' | 'waste' | 'bytes', least: number): TreeRow[] {
   const rows: TreeRow[] = [];
@@ -74,7 +92,7 @@ export function treeRows(root: Node, open: ReadonlySet<string>, by: 'time' | 'wa
       .map((child) => ({ node: child, size: shares(child, root) }))
       .filter(({ size }) => size.time >= least)
       .sort((a, b) => (a.size[by] ?? 0) - (b.size[by] ?? 0));
-    for (const child of children) pending.push({ node: child.node, depth: depth + 1, path: `${path}\u001f${child.node.name}` });
+    for (const child of children) pending.push({ node: child.node, depth: depth + 1, path: pathOf(path, child.node.name) });
   }
   return rows;
 }
