@@ -5,7 +5,7 @@
 
 Without a trace, one of many JAX programs is made by `jax_programs.py`. Writes OUT/host0.xplane.pb, OUT/answers.jsonl with one
 question a line, and the answer to line N, counted from 0, as OUT/N. Then `cargo test -p xprof-core --test programs_oracle` compares what
-this project answers to the same questions.
+this project answers to the same questions. A trace with few programs is compared, and then refused for showing little.
 """
 import argparse
 import concurrent.futures
