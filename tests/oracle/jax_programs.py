@@ -4,7 +4,8 @@
     VENV/bin/python tests/oracle/jax_programs.py OUT.xplane.pb
 
 Each function below becomes one HLO module of the trace: control flow, convolutions, sorting, random numbers, linear algebra,
-narrow types, collectives over eight virtual devices. A program that this version of JAX cannot run is named and left out.
+narrow types, dynamic shapes, custom calls, collectives over eight virtual devices. A program that this version of JAX cannot run
+is named and left out; with too few left there is no trace.
 """
 import os
 import pathlib
@@ -27,6 +28,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 jax.config.update("jax_enable_x64", True)
 
 PROGRAMS = []
+# So many different programs must be left in the trace.
+N_LEAST = 100
 N_DEVICES = 8
 RNG = np.random.default_rng(0)
 
@@ -403,6 +406,89 @@ def callback_debug(x):
     return x * 2
 
 
+@program(positive(4))
+def custom_call_direct(a):
+    from jaxlib import lapack
+
+    target = lapack.prepare_lapack_call("potrf_ffi", a.dtype)
+    shapes = jax.ShapeDtypeStruct(a.shape, a.dtype), jax.ShapeDtypeStruct((), np.int32)
+    return jax.ffi.ffi_call(target, shapes)(a, uplo=np.uint8(ord("L")))
+
+
+@program(f32(3, 4))
+def custom_calls_batched(x):
+    double = lambda v: np.asarray(v) * 2
+    once = lambda v: jax.pure_callback(double, jax.ShapeDtypeStruct(v.shape, v.dtype), v, vmap_method="sequential")
+    return jax.vmap(once)(x), once(x)
+
+
+# --- dynamic shapes -----------------------------------------------------------------------------------------------------
+
+# JAX itself has none that a CPU runs: symbolic shapes of `jax.export` are fixed when they are called. XLA has extents that vary up
+# to a bound. They are made static inside a program, and stay in its result: `f32[<=8]`.
+
+
+def bounded(name, body, *args):
+    """Registers a program in StableHLO that gives a bounded result; `body` is that of its function."""
+
+    class Bounded:
+        def __init__(self):
+            from jax._src.interpreters import mlir
+            from jax._src.lib import xla_client
+            from jax._src.lib.mlir import ir
+
+            device = jax.local_devices()[0]
+            with mlir.make_ir_context():
+                code = mlir.module_to_bytecode(ir.Module.parse(f"module @{name} {{ func.func public @main{body} }}"))
+            devices = xla_client.DeviceList((device,))
+            self.program = device.client.compile_and_load(code, devices, xla_client.CompileOptions())
+
+        def __call__(self, *args):
+            placed = [jax.device_put(np.asarray(a), jax.local_devices()[0]) for a in args]
+            return self.program.execute_sharded(placed).disassemble_into_single_device_arrays()
+
+    Bounded.__name__ = name
+    PROGRAMS.append((Bounded, args, None))
+
+
+bounded(
+    "dynamic_vector",
+    """(%x: tensor<8xf32>, %n: tensor<i32>) -> tensor<?xf32, #stablehlo.bounds<8>> {
+      %0 = stablehlo.set_dimension_size %x, %n, dim = 0 : (tensor<8xf32>, tensor<i32>) -> tensor<?xf32, #stablehlo.bounds<8>>
+      %1 = stablehlo.sine %0 : tensor<?xf32, #stablehlo.bounds<8>>
+      return %1 : tensor<?xf32, #stablehlo.bounds<8>>
+    }""",
+    f32(8),
+    np.int32(3),
+)
+bounded(
+    "dynamic_both_ways",
+    """(%x: tensor<4x6xf32>, %n: tensor<i32>, %m: tensor<i32>) -> (tensor<?x?xf32, #stablehlo.bounds<4, 6>>, tensor<i32>) {
+      %0 = stablehlo.set_dimension_size %x, %n, dim = 0 : (tensor<4x6xf32>, tensor<i32>) -> tensor<?x6xf32, #stablehlo.bounds<4, ?>>
+      %1 = stablehlo.set_dimension_size %0, %m, dim = 1
+        : (tensor<?x6xf32, #stablehlo.bounds<4, ?>>, tensor<i32>) -> tensor<?x?xf32, #stablehlo.bounds<4, 6>>
+      %2 = stablehlo.multiply %1, %1 : tensor<?x?xf32, #stablehlo.bounds<4, 6>>
+      %3 = stablehlo.get_dimension_size %2, dim = 1 : (tensor<?x?xf32, #stablehlo.bounds<4, 6>>) -> tensor<i32>
+      return %2, %3 : tensor<?x?xf32, #stablehlo.bounds<4, 6>>, tensor<i32>
+    }""",
+    f32(4, 6),
+    np.int32(2),
+    np.int32(5),
+)
+bounded(
+    "dynamic_reduced",
+    """(%x: tensor<8x4xbf16>, %n: tensor<i32>) -> tensor<?xbf16, #stablehlo.bounds<8>> {
+      %zero = stablehlo.constant dense<0.0> : tensor<bf16>
+      %0 = stablehlo.set_dimension_size %x, %n, dim = 0 : (tensor<8x4xbf16>, tensor<i32>) -> tensor<?x4xbf16, #stablehlo.bounds<8, ?>>
+      %1 = stablehlo.reduce(%0 init: %zero) applies stablehlo.add across dimensions = [1]
+        : (tensor<?x4xbf16, #stablehlo.bounds<8, ?>>, tensor<bf16>) -> tensor<?xbf16, #stablehlo.bounds<8>>
+      return %1 : tensor<?xbf16, #stablehlo.bounds<8>>
+    }""",
+    f32(8, 4).astype(ml_dtypes.bfloat16),
+    np.int32(5),
+)
+
+
 # --- narrow types, literals ---------------------------------------------------------------------------------------------
 
 
@@ -726,8 +812,8 @@ def compile_all():
     """Compiles every program by running it once; says which cannot be."""
     compiled = []
     for function, args, options in PROGRAMS:
-        jitted = jax.jit(function, **options)
         try:
+            jitted = function() if options is None else jax.jit(function, **options)
             run(jitted, args)
             compiled.append((jitted, args))
         except Exception as e:  # whatever this version of JAX does not like
@@ -737,7 +823,12 @@ def compile_all():
 
 def main():
     out = pathlib.Path(sys.argv[1])
+    names = [function.__name__ for function, _, _ in PROGRAMS]
+    if len(set(names)) < len(names):
+        sys.exit(f"a name is given twice: {sorted(names)}")
     compiled = compile_all()
+    if len(compiled) < N_LEAST:
+        sys.exit(f"only {len(compiled)} of {len(PROGRAMS)} programs run, {N_LEAST} must")
     with tempfile.TemporaryDirectory() as scratch:
         with jax.profiler.trace(scratch):
             for function, args in compiled:

@@ -35,8 +35,15 @@ pub fn run(args: &Args) -> Result<()> {
             "hlo" | "graph" => {
                 let space = XSpace::read(TraceBytes::new(trace.into()), name, &mut Diag::new())?;
                 for (n, module) in hlo_module::modules(&space).enumerate() {
-                    let choice: &[u8] = if target == "graph" { b"3" } else { b"" };
-                    std::fs::write(corpus.join(format!("{name}-{n}")), [choice, &module.proto].concat())?;
+                    if target == "hlo" {
+                        std::fs::write(corpus.join(format!("{name}-{n}")), &module.proto)?;
+                        continue;
+                    }
+                    // A computation, an instruction near its begin, one far behind.
+                    for choice in [0x00, 0x33, 0x8f] {
+                        let seed = [&[choice][..], &module.proto].concat();
+                        std::fs::write(corpus.join(format!("{name}-{n}-{choice:02x}")), seed)?;
+                    }
                 }
             }
             _ => std::fs::write(corpus.join(name), trace)?,

@@ -10,6 +10,7 @@ mod dev;
 mod docker;
 mod fuzz;
 mod image;
+mod known;
 mod lint;
 mod load;
 mod process;

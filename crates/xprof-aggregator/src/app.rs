@@ -89,7 +89,7 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
         };
         let hedge = Hedge::new(config.hedge_after, max_jobs, &metrics);
         let workers = Pool::start(options, &metrics);
-        Runner::Workers(Box::new(Dispatch::new(workers, config.worker_wait, hedge, &metrics)))
+        Runner::Workers(Arc::new(Dispatch::new(workers, config.worker_wait, hedge, &metrics)))
     };
     let state = Arc::new(State {
         catalog: Catalog::new(config.logdir.clone(), &engine),

@@ -117,10 +117,18 @@ fn memory(criterion: &mut Criterion) {
         let traces = [(Arc::from("host"), TraceBytes::new(space.finish().into()))];
         let params: Params = [("module_name", "m(7)")].into_iter().collect();
         let throughput = Throughput::Elements(n_buffers.unsigned_abs());
-        timed(criterion, "answer/memory_viewer", &format!("generated-{n_buffers}-buffers"), throughput, || {
-            let answer = pipeline::answer("memory_viewer", &traces, &params, Format::Native, &mut Diag::new()).unwrap();
-            assert!(answer.body.len() as i64 > n_buffers);
-        });
+        let name = format!("generated-{n_buffers}-buffers");
+        let ask = || pipeline::answer("memory_viewer", &traces, &params, Format::Native, &mut Diag::new()).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&ask().body).unwrap();
+        assert_eq!(answer["maxHeap"].as_array().unwrap().len() as i64, n_buffers);
+        assert_eq!(answer["peakHeapMib"], n_buffers as f64 / 32.0);
+        timed(criterion, "answer/memory_viewer", &name, throughput.clone(), ask);
+        // As a server holds it between requests.
+        let tool = registry::find("memory_viewer").unwrap();
+        let parts = [(Arc::from("host"), tool.decode(hlo::artifact("m(7)", &proto)).unwrap())];
+        let again = || tool.finish(&parts, &params, Format::Native, &mut Diag::new()).unwrap();
+        assert_eq!(again().body, ask().body);
+        timed(criterion, "render/memory_viewer", &name, throughput, again);
     }
 }
 

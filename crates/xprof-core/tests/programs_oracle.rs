@@ -20,6 +20,8 @@ use xprof_core::xspace::TraceBytes;
 
 /// How many differences of a kind are printed.
 const N_SHOWN: usize = 8;
+/// So many answers of the original a recording has at least, errors not counted: else it shows little.
+const N_LEAST: usize = 5000;
 
 #[test]
 fn answers_about_programs_equal_the_original() {
@@ -31,9 +33,11 @@ fn answers_about_programs_equal_the_original() {
     let host = prepared(&folder.join("host0.xplane.pb"));
     let mut table: BTreeMap<String, [usize; 2]> = BTreeMap::new();
     let mut failures = Vec::new();
+    let mut n_answered = 0;
     for (n, line) in index.lines().enumerate() {
         let question = Question::read(line, folder.join(n.to_string()));
         let difference = question.difference(&host);
+        n_answered += usize::from(question.is_answered);
         let counts = table.entry(question.kind()).or_default();
         counts[usize::from(difference.is_some())] += 1;
         if let Some(difference) = difference {
@@ -45,8 +49,8 @@ fn answers_about_programs_equal_the_original() {
     }
     println!("{:40}{:>7}{:>7}", "", "same", "differ");
     table.iter().for_each(|(kind, [same, differ])| println!("{kind:40}{same:>7}{differ:>7}"));
-    assert!(!table.is_empty(), "no questions are recorded");
     assert!(failures.is_empty(), "{} answers differ", failures.len());
+    assert!(n_answered >= N_LEAST, "only {n_answered} answers are recorded, which shows little");
 }
 
 fn prepared(trace: &Path) -> Prepared {
@@ -73,7 +77,7 @@ impl Question {
         let of = |name| self.params.get(name).unwrap_or_default();
         let flag = |name: &str| if self.params.get(name) == Some("true") { format!(" {name}") } else { String::new() };
         let flags = ["show_metadata", "merge_fusion", "view_memory_allocation_timeline"].map(flag).concat();
-        format!("{} {}{flags}", of("tag"), of("type"))
+        format!("{} {} {}{flags}", of("tag"), of("type"), of("format"))
     }
 
     /// Our answer to a question about the modules of a host.
@@ -92,12 +96,17 @@ impl Question {
         let ours = match self.ask(&part) {
             Ok(ours) if self.is_answered => ours,
             Err(_) if !self.is_answered => return None,
+            Err(reason) if self.is_whole_module(&theirs) && says_what_is_wrong(&reason) => return None,
             Ok(_) => return Some(format!("    answered, instead of {}", String::from_utf8_lossy(&theirs))),
             Err(reason) => return Some(format!("    not answered: {reason}")),
         };
         let (ours, theirs) = match self.params.get("type") {
             // The original writes maps in the order of a hash table: both are written once more by us.
             Some("pb") => (ours, self.ask(&module(self.params.get("module_name").unwrap(), &theirs)).unwrap()),
+            Some("json") => (proto_json(&ours), proto_json(&theirs)),
+            Some("graph") if self.params.get("format") == Some("html") => {
+                (plain_dot(&in_page(&ours)), plain_dot(&in_page(&theirs)))
+            }
             Some("graph") => (plain_dot(&ours), plain_dot(&theirs)),
             None if self.params.get("view_memory_allocation_timeline").is_some() => (in_page(&ours), in_page(&theirs)),
             None => (sorted_json(&ours), sorted_json(&theirs)),
@@ -105,6 +114,18 @@ impl Question {
         };
         (ours != theirs).then(|| first_difference(&String::from_utf8_lossy(&ours), &String::from_utf8_lossy(&theirs)))
     }
+}
+
+impl Question {
+    /// Whether the original answers a question about a custom call with the text of the whole module: `docs/divergences.md`.
+    fn is_whole_module(&self, theirs: &[u8]) -> bool {
+        self.params.get("type") == Some("custom_call") && theirs.starts_with(b"HloModule ")
+    }
+}
+
+/// Whether an error names one of the causes for which the original falls back to the whole module.
+fn says_what_is_wrong(reason: &str) -> bool {
+    ["Couldn't find HloInstruction", "the backend config is not JSON"].iter().any(|cause| reason.starts_with(cause))
 }
 
 /// The artifact of a host that holds this module.
@@ -118,6 +139,28 @@ fn sorted_json(body: &[u8]) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(body).unwrap();
     value.sort_all_objects();
     serde_json::to_vec_pretty(&value).unwrap()
+}
+
+/// The same of a proto, in which numbers may be written in more than one way.
+fn proto_json(body: &[u8]) -> Vec<u8> {
+    let mut value: Value = serde_json::from_slice(body).unwrap();
+    value.sort_all_objects();
+    let mut open = vec![&mut value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(parts) => open.extend(parts),
+            Value::Object(members) => open.extend(members.values_mut()),
+            Value::Number(number) => *value = plain_number(number.as_f64().unwrap()).into(),
+            Value::Null | Value::Bool(_) | Value::String(_) => {}
+        }
+    }
+    serde_json::to_vec_pretty(&value).unwrap()
+}
+
+/// A number of up to nine digits may be one of 32 bits, for which eight can be enough.
+fn plain_number(number: f64) -> f64 {
+    let n_digits = format!("{number:e}").split('e').next().unwrap().bytes().filter(u8::is_ascii_digit).count();
+    if n_digits <= 9 { f64::from(number as f32) } else { number }
 }
 
 /// The graph in a page, which is between backticks.

@@ -11,6 +11,7 @@ pub mod legacy;
 pub mod local;
 pub mod place;
 pub mod plan;
+pub mod recall;
 pub mod retry;
 pub mod single_flight;
 pub mod suspects;
@@ -25,7 +26,7 @@ use xprof_core::artifact::AnyArtifact;
 use xprof_core::diag::{CancelHandle, Problem, ProblemKind};
 use xprof_core::tools::Finished;
 use xprof_core::tools::registry::AnyReduction;
-use xprof_service::engine::{Engine, Origin};
+use xprof_service::engine::Engine;
 use xprof_service::metrics::{Counter, Metrics};
 
 use crate::error::{Error, FailedHost, Result};
@@ -33,6 +34,7 @@ use dispatch::Dispatch;
 use gather::{Batch, gather};
 use plan::{Job, plan};
 pub use plan::{Request, Trace};
+use recall::Recalls;
 
 /// What map made of one trace.
 #[derive(Debug, Clone)]
@@ -66,7 +68,7 @@ pub enum Runner {
     /// Here.
     Local,
     /// On workers.
-    Workers(Box<Dispatch>),
+    Workers(Arc<Dispatch>),
 }
 
 /// Runs requests.
@@ -74,6 +76,7 @@ pub enum Runner {
 pub struct Fanout {
     engine: Engine,
     runner: Runner,
+    recalls: Recalls,
     /// Jobs under way over all requests.
     jobs: Semaphore,
     /// Jobs of one request that are under way or done before their turn.
@@ -86,7 +89,8 @@ impl Fanout {
     pub fn new(engine: Engine, runner: Runner, max_jobs: usize, metrics: &Metrics) -> Self {
         let failed_hosts =
             metrics.counter("xprof_fanout_failed_hosts_total", "Traces that an answer had to leave out.", &[]);
-        Self { engine, runner, jobs: Semaphore::new(max_jobs.max(1)), window: max_jobs.max(1), failed_hosts }
+        let recalls = Recalls::new(engine.clone());
+        Self { engine, runner, recalls, jobs: Semaphore::new(max_jobs.max(1)), window: max_jobs.max(1), failed_hosts }
     }
 
     /// Who sends the jobs to workers, if there are any.
@@ -145,21 +149,12 @@ impl Fanout {
         let _permit = permit.map_err(|e| Error::Internal(e.to_string()))?;
         match &self.runner {
             Runner::Local => local::map(&self.engine, &job).await,
-            Runner::Workers(dispatch) if job.tool.keeps_artifact => self.map_or_recall(dispatch, &job).await,
+            Runner::Workers(dispatch) if job.tool.keeps_artifact => {
+                let (dispatch, engine) = (Arc::clone(dispatch), self.engine.clone());
+                self.recalls.part(job, |job| async move { dispatch.map(&engine, &job).await }).await
+            }
             Runner::Workers(dispatch) => dispatch.map(&self.engine, &job).await,
         }
-    }
-
-    /// What a worker made for an earlier request about the same thing, else a worker's answer.
-    async fn map_or_recall(&self, dispatch: &Dispatch, job: &Job) -> Result<Part> {
-        let Job { tool, trace: Trace { host, identity }, params, .. } = job;
-        let origin = Origin { tool, identity, host, params };
-        if let Some((artifact, problems)) = self.engine.recall(origin) {
-            return Ok(Part { artifact, problems });
-        }
-        let part = dispatch.map(&self.engine, job).await?;
-        self.engine.keep(origin, &part.artifact, &part.problems);
-        Ok(part)
     }
 
     /// One pass over all traces of a request, and what failed by place.

@@ -13,35 +13,41 @@ use xprof_proto::xla;
 use super::timed;
 
 const N_INSTRUCTIONS: usize = 200_000;
+/// The node in the middle is next to these.
+const NEIGHBOURS: &str = r#"{"consumer_names":["add.100001","add.200000"],"operand_names":["add.99999","add.50000"]}"#;
+/// So many nodes are within five edges of it.
+const NODES_AROUND: (&str, usize) = ("<g class=\"node\"", 50);
 
 /// Times `graph_viewer` on a module that is held already, as a server holds it between requests.
 pub fn graph_viewer(criterion: &mut Criterion) {
     let tool = registry::find("graph_viewer").unwrap();
-    let artifact = tool.decode(artifact(&module())).unwrap();
+    let artifact = tool.decode(artifact("big(1)", &module())).unwrap();
     let node = format!("add.{}", N_INSTRUCTIONS / 2);
-    for (name, params) in [
-        ("long_txt", &[("type", "long_txt")][..]),
-        ("graph", &[("type", "graph"), ("format", "html"), ("node_name", &node), ("graph_width", "5")]),
-        ("adj_nodes", &[("type", "adj_nodes"), ("node_name", &node)]),
-        ("pbtxt", &[("type", "pbtxt")]),
+    // What each answer has so many times.
+    for (name, params, (mark, n)) in [
+        ("long_txt", &[("type", "long_txt")][..], (" = f32[128,128]{1,0} ", N_INSTRUCTIONS)),
+        ("graph", &[("type", "graph"), ("format", "html"), ("node_name", &node), ("graph_width", "5")], NODES_AROUND),
+        ("adj_nodes", &[("type", "adj_nodes"), ("node_name", &node)], (NEIGHBOURS, 1)),
+        ("pbtxt", &[("type", "pbtxt")], ("\n    instructions {\n", N_INSTRUCTIONS)),
+        ("json", &[("type", "json")], ("\"opcode\":", N_INSTRUCTIONS)),
     ] {
         let mut params: Params = params.iter().copied().collect();
         params.insert("module_name", "big(1)");
-        let throughput = Throughput::Elements(N_INSTRUCTIONS as u64);
-        timed(criterion, &format!("render/graph_viewer:{name}"), "200000-instructions", throughput, || {
+        let ask = || {
             let parts = vec![(Arc::from("host"), artifact.clone())];
-            let answer = tool.finish(&parts, &params, Format::Native, &mut Diag::new()).unwrap();
-            assert!(!answer.body.is_empty());
-            answer
-        });
+            tool.finish(&parts, &params, Format::Native, &mut Diag::new()).unwrap()
+        };
+        let body = String::from_utf8(ask().body.to_vec()).unwrap();
+        assert_eq!(body.matches(mark).count(), n, "{name}");
+        let throughput = Throughput::Elements(N_INSTRUCTIONS as u64);
+        timed(criterion, &format!("render/graph_viewer:{name}"), "200000-instructions", throughput, ask);
     }
 }
 
 /// The artifact of a module as it travels: id, lengths of name and proto, then both.
-fn artifact(proto: &[u8]) -> Bytes {
-    let name = b"big(1)";
+pub fn artifact(name: &str, proto: &[u8]) -> Bytes {
     let head = [1u64, name.len() as u64, proto.len() as u64].map(u64::to_le_bytes);
-    [head.as_flattened(), name, proto].concat().into()
+    [head.as_flattened(), name.as_bytes(), proto].concat().into()
 }
 
 /// A chain of additions in which every instruction also uses one far behind it.

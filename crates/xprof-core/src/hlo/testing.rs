@@ -59,12 +59,14 @@ pub(crate) struct Comp {
     name: String,
     instructions: Vec<u8>,
     names: Vec<String>,
+    /// The id of the result if it is not the last instruction.
+    root: Option<i64>,
 }
 
 impl Comp {
     /// A computation with parameters `p0`, `p1`, ... of these shapes, their names prefixed with `{id}.` unless the id is 0.
     pub(crate) fn new(id: i64, parameters: &[Vec<u8>]) -> Self {
-        let mut comp = Self { id, name: format!("comp{id}"), instructions: Vec::new(), names: Vec::new() };
+        let mut comp = Self { id, name: format!("comp{id}"), instructions: Vec::new(), names: Vec::new(), root: None };
         for (n, shape) in parameters.iter().enumerate() {
             comp = comp.add(&format!("p{n}"), "parameter", shape, &[], &int(9, n as i64));
         }
@@ -74,6 +76,12 @@ impl Comp {
     /// The same computation under another name than `comp{id}`.
     pub(crate) fn named(mut self, name: &str) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// The same computation with its `n`th instruction, counted from 1, as the root.
+    pub(crate) fn rooted(mut self, n: i64) -> Self {
+        self.root = Some(n);
         self
     }
 
@@ -101,7 +109,7 @@ impl Comp {
     }
 
     fn proto(&self) -> Vec<u8> {
-        let root = int(6, self.names.len() as i64);
+        let root = int(6, self.root.unwrap_or(self.names.len() as i64));
         [message(1, &self.name), self.instructions.clone(), int(5, self.id), root].concat()
     }
 }

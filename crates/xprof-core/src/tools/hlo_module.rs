@@ -14,6 +14,7 @@ use crate::hlo::{self, HloError, HloModule};
 use crate::prep::Prepared;
 use crate::prep::memo::Memoized;
 use crate::prep::programs::programs;
+use crate::tools::memory_viewer::program::Program;
 use crate::tools::{Finished, HostPart, Params, Reduction};
 use crate::xspace::XSpace;
 use crate::{Diag, Error, Result};
@@ -21,8 +22,9 @@ use crate::{Diag, Error, Result};
 /// The one module of a run whose traces hold no program: it is empty.
 pub const NO_MODULE: &str = "NO_MODULE";
 
-/// A built module takes roughly this many times the bytes of its proto.
+/// A built module takes roughly this many times the bytes of its proto; and so many what is read of its memory.
 const BUILT_FACTOR: usize = 4;
+const MEMORY_FACTOR: usize = 2;
 
 /// Which module a request is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,16 +88,36 @@ pub struct TraceModule {
     /// Its `xla.HloProto`.
     pub proto: Bytes,
     built: OnceLock<Result<HloModule, HloError>>,
+    memory: OnceLock<Result<(Arc<Program>, Diag), HloError>>,
 }
 
 impl TraceModule {
     fn new(name: String, program_id: u64, proto: Bytes) -> Self {
-        Self { name, program_id, proto, built: OnceLock::new() }
+        Self { name, program_id, proto, built: OnceLock::new(), memory: OnceLock::new() }
     }
 
     /// The module, read and checked at the first question for it and then kept.
     pub fn built(&self) -> Result<&HloModule, &HloError> {
         self.built.get_or_init(|| HloModule::from_hlo_proto(&self.proto)).as_ref()
+    }
+
+    /// Its arrays and where they lie, read at the first question for them and then kept. Problems are counted each time.
+    pub fn memory(&self, diag: &mut Diag) -> Result<Arc<Program>, &HloError> {
+        let read = || {
+            let mut diag = Diag::new();
+            Program::read(&self.proto, &mut diag).map(|program| (Arc::new(program), diag))
+        };
+        let (program, problems) = self.memory.get_or_init(read).as_ref()?;
+        diag.merge(problems);
+        Ok(Arc::clone(program))
+    }
+
+    /// Roughly the bytes of memory held now beside the proto.
+    fn derived_bytes(&self) -> usize {
+        let factor = |is_there: bool, factor: usize| if is_there { factor } else { 0 };
+        let factors =
+            factor(self.built.get().is_some(), BUILT_FACTOR) + factor(self.memory.get().is_some(), MEMORY_FACTOR);
+        self.proto.len() * factors
     }
 }
 
@@ -116,8 +138,7 @@ struct TraceModules(Vec<Arc<TraceModule>>);
 
 impl Memoized for TraceModules {
     fn weight(&self) -> usize {
-        let built = self.0.iter().filter(|m| m.built.get().is_some());
-        built.map(|m| m.proto.len() * BUILT_FACTOR).sum::<usize>() + self.0.len() * size_of::<TraceModule>()
+        self.0.iter().map(|m| size_of::<TraceModule>() + m.derived_bytes()).sum()
     }
 }
 
@@ -155,9 +176,10 @@ impl Artifact for HostModules {
         Ok(Self(modules))
     }
 
-    /// With the modules as they are once they are built: artifacts are weighed before anybody asks for that.
+    /// With all that questions may add to the modules: artifacts are weighed before anybody asks.
     fn weight(&self) -> usize {
-        self.0.iter().map(|m| size_of::<TraceModule>() + m.name.len() + m.proto.len() * BUILT_FACTOR).sum()
+        let factor = BUILT_FACTOR + MEMORY_FACTOR;
+        self.0.iter().map(|m| size_of::<TraceModule>() + m.name.len() + m.proto.len() * factor).sum()
     }
 }
 

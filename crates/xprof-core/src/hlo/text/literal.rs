@@ -10,7 +10,7 @@ use crate::hlo::shape::{ArrayShape, PrimitiveType, Shape};
 /// Appends a literal with all its elements.
 pub(crate) fn literal(out: &mut Writer, value: &Literal) {
     match &*value.shape {
-        Shape::Array(array) => array_literal(out, value, array),
+        Shape::Array(array) => array_literal(out, value, array, false),
         Shape::Tuple(_) => {
             out.push("( ");
             out.list(", ", &value.elements, literal);
@@ -18,6 +18,14 @@ pub(crate) fn literal(out: &mut Writer, value: &Literal) {
         }
         Shape::Token => out.push("token"),
         Shape::Opaque | Shape::Buffer(_) => out.push("{...}"),
+    }
+}
+
+/// Appends an array with each row of it on a line of its own, another value as [`literal`] does.
+pub(crate) fn literal_in_lines(out: &mut Writer, value: &Literal) {
+    match &*value.shape {
+        Shape::Array(array) => array_literal(out, value, array, true),
+        _ => literal(out, value),
     }
 }
 
@@ -33,9 +41,9 @@ pub(crate) fn literal_with_shape(out: &mut Writer, value: &Literal) {
     literal(out, value);
 }
 
-fn array_literal(out: &mut Writer, value: &Literal, array: &ArrayShape) {
+fn array_literal(out: &mut Writer, value: &Literal, array: &ArrayShape, in_lines: bool) {
     let numbers = value.numbers();
-    let printer = Elements { array, numbers: &numbers, strides: strides(array) };
+    let printer = Elements { array, numbers: &numbers, strides: strides(array), in_lines };
     printer.level(out, 0, 0, 0);
 }
 
@@ -58,6 +66,7 @@ struct Elements<'a> {
     array: &'a ArrayShape,
     numbers: &'a [u64],
     strides: Ints,
+    in_lines: bool,
 }
 
 impl Elements<'_> {
@@ -75,18 +84,24 @@ impl Elements<'_> {
         let innermost = dim + 1 == rank;
         let place = |i: i64| offset.saturating_add(i.saturating_mul(self.strides[dim]));
         if innermost {
+            if self.in_lines && rank > 1 {
+                out.push("  ");
+            }
             let spaced = rank > 1 && size > 1;
             out.push(if spaced { "{ " } else { "{" });
             out.list(", ", 0..size, |out, i| self.element(out, place(i)));
             return out.push(if spaced { " }" } else { "}" });
         }
-        out.push("{ ");
-        if rank > 3 && dim > 0 {
-            out.format(format_args!("/*i{}={index}*/", dim - 1));
-            out.push(if size > 0 { " " } else { "" });
+        let (gap, separator) = if self.in_lines { ("\n", ",\n") } else { (" ", ", ") };
+        out.push("{");
+        let has_number = rank > 3 && dim > 0;
+        if has_number {
+            out.format(format_args!(" /*i{}={index}*/", dim - 1));
         }
-        out.list(", ", 0..size, |out, i| self.level(out, dim + 1, i, place(i)));
-        out.push(" }");
+        out.push(if has_number && size == 0 { "" } else { gap });
+        out.list(separator, 0..size, |out, i| self.level(out, dim + 1, i, place(i)));
+        out.push(gap);
+        out.push("}");
     }
 
     fn element(&self, out: &mut Writer, offset: i64) {
@@ -125,13 +140,31 @@ mod tests {
     use bytes::Bytes;
 
     fn check(dims: &[u8], order: &[u8], values: &[u8], expect: &str) {
+        assert_eq!(print(literal, dims, order, values), expect);
+    }
+
+    fn print(literal: fn(&mut Writer, &Literal), dims: &[u8], order: &[u8], values: &[u8]) -> String {
         let layout = [&[0x0a, order.len() as u8][..], order].concat();
         let shape = [&[0x10, 4, 0x1a, dims.len() as u8][..], dims, &[0x2a, layout.len() as u8], &layout].concat();
         let proto = [&[0x0a, shape.len() as u8][..], &shape, &[0x22, values.len() as u8], values].concat();
         let owner = Bytes::from(proto);
         let mut out = Writer::new(1000);
         literal(&mut out, &Literal::from_proto(&owner, &owner).expect("valid"));
-        assert_eq!(out.finish(), expect);
+        out.finish()
+    }
+
+    #[test]
+    fn prints_rows_in_lines() {
+        let check = |dims: &[u8], values: &[u8], expect: &str| {
+            let order: Vec<u8> = (0..dims.len() as u8).rev().collect();
+            assert_eq!(print(literal_in_lines, dims, &order, values), expect);
+        };
+        check(&[], &[7], "7");
+        check(&[2], &[1, 2], "{1, 2}");
+        check(&[2, 1], &[1, 2], "{\n  {1},\n  {2}\n}");
+        check(&[1, 2], &[1, 2], "{\n  { 1, 2 }\n}");
+        check(&[2, 1, 2], &[1, 2, 3, 4], "{\n{\n  { 1, 2 }\n},\n{\n  { 3, 4 }\n}\n}");
+        check(&[1, 1, 1, 2], &[1, 2], "{\n{ /*i0=0*/\n{ /*i1=0*/\n  { 1, 2 }\n}\n}\n}");
     }
 
     #[test]

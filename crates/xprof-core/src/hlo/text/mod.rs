@@ -185,10 +185,10 @@ pub fn shape_text(value: &Shape, with_layout: bool, limit: usize) -> String {
     out.finish()
 }
 
-/// The value of a constant as text.
-pub fn literal_text(value: &Literal, limit: usize) -> String {
+/// The value of a constant as text, each row of it on a line of its own.
+pub fn literal_in_lines(value: &Literal, limit: usize) -> String {
     let mut out = Writer::new(limit);
-    literal::literal(&mut out, value);
+    literal::literal_in_lines(&mut out, value);
     out.finish()
 }
 

@@ -5,7 +5,7 @@
 
 use dugong::graphlib::{Graph, GraphOptions};
 use dugong::{EdgeLabel, GraphLabel, NodeLabel, WorkControl, WorkError, layout_controlled};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::{Cluster, Drawing, Item, Node, NodeKey};
 use super::svg::text_size;
@@ -146,12 +146,12 @@ fn layered(drawing: &Drawing, flat: &Flat<'_>) -> Option<Placed> {
     graph.set_default_edge_label(EdgeLabel::default);
     let box_id = |computation: u32| format!("b{computation}");
     let node_id = |key: NodeKey| format!("n{key}");
-    let has_nodes = |computation: u32| flat.nodes.iter().any(|(_, parent)| *parent == Some(computation));
-    for &(computation, _) in flat.boxes.iter().filter(|(computation, _)| has_nodes(*computation)) {
+    let with_nodes: FxHashSet<u32> = flat.nodes.iter().filter_map(|(_, parent)| *parent).collect();
+    for &(computation, _) in flat.boxes.iter().filter(|(computation, _)| with_nodes.contains(computation)) {
         graph.set_node(box_id(computation), NodeLabel::default());
     }
-    for &(computation, parent) in flat.boxes.iter().filter(|(computation, _)| has_nodes(*computation)) {
-        if let Some(parent) = parent.filter(|&parent| has_nodes(parent)) {
+    for &(computation, parent) in flat.boxes.iter().filter(|(computation, _)| with_nodes.contains(computation)) {
+        if let Some(parent) = parent.filter(|parent| with_nodes.contains(parent)) {
             graph.set_parent(box_id(computation), box_id(parent));
         }
     }

@@ -21,10 +21,11 @@ struct Span {
     class: &'static str,
 }
 
-/// Takes the markup of a line apart: `<b>`, `<i>` and entities.
+/// Takes the markup of a line apart: `<b>`, `<i>` and entities. A line break in it is a blank, as in DOT.
 fn spans(line: &str) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
-    let (mut class, mut total, mut rest) = ("", 0, line);
+    let line = line.replace("\n  ", " ").replace('\n', " ");
+    let (mut class, mut total, mut rest) = ("", 0, &*line);
     while let Some(c) = rest.chars().next() {
         let tag = [("<b>", "bold"), ("</b>", ""), ("<i>", "italic"), ("</i>", "")];
         if let Some((tag, next)) = tag.iter().find(|(tag, _)| rest.starts_with(tag)) {
@@ -250,6 +251,7 @@ mod tests {
         check("<b>operand</b> = {} (f32[0])", &[("operand", 7, "bold"), (" = {} (f32[0])", 14, "")]);
         check("a &lt; b &amp; <i>c</i>", &[("a &lt; b &amp; ", 8, ""), ("c", 1, "italic")]);
         check("", &[]);
+        check("s32[2,1] {\n  {1},\n  {2}\n}", &[("s32[2,1] { {1}, {2} }", 21, "")]);
         let long = "x".repeat(100);
         let cut = spans(&long);
         assert_eq!((cut[0].n_chars, cut[0].text.ends_with('…')), (MAX_CHARS, true));

@@ -177,6 +177,45 @@ fn says_what_is_left_out() {
     assert_eq!(n_nodes, 1001, "with the mark of the result");
 }
 
+/// A hundred nodes of which each uses all before it eight times over.
+#[test]
+fn counts_edges_that_are_left_out() {
+    let x = f32s(&[]);
+    let mut comp = Comp::new(0, std::slice::from_ref(&x));
+    let names: Vec<String> = (0..100).map(|n| format!("n{n}")).collect();
+    let call = message(28, "t");
+    for (n, name) in names.iter().enumerate() {
+        let before: Vec<&str> = names[..n].iter().flat_map(|name| [name.as_str(); 8]).chain(["p0"]).collect();
+        comp = comp.add(name, "custom-call", &x, &before, &call);
+    }
+    let proto = module(&[comp], &[]);
+    for format in ["dot", "html"] {
+        let drawn = ask(&proto, &[("type", "graph"), ("format", format), ("node_name", "comp0")]).unwrap();
+        // 8 * (0 + ... + 99) to each other, one to the parameter, one to the mark of the result.
+        assert!(drawn.contains("10001 edges are shown, 29700 are left out."), "{format}");
+        assert_eq!(drawn.matches(" [arrowhead=").count(), 10_000, "{format}");
+    }
+}
+
+/// Boxes without a node in them count as well: each holds a tuple that is taken apart and written into nothing.
+#[test]
+fn counts_boxes_that_are_left_out() {
+    let pair = tuple(&[f32s(&[]), f32s(&[])]);
+    let empty = |id: i64| {
+        let all = Comp::new(id, std::slice::from_ref(&pair));
+        (0..4)
+            .fold(all, |comp, n| comp.add(&format!("g{n}"), "get-tuple-element", &f32s(&[]), &["p0"], &int(13, 0)))
+            .rooted(1)
+    };
+    let all = [message(28, "t"), ints(38, &(1..=3000).collect::<Vec<_>>())].concat();
+    let entry = Comp::new(0, std::slice::from_ref(&pair)).add("call", "custom-call", &pair, &["p0"], &all);
+    let proto = module(&(1..=3000).map(empty).chain([entry]).collect::<Vec<_>>(), &[]);
+    let page = ask(&proto, &[("type", "graph"), ("format", "html"), ("node_name", "comp0")]).unwrap();
+    // The parameter and the call; a thousand boxes of five instructions have no room.
+    assert!(page.contains("2 nodes are shown, 5000 are left out."));
+    assert_eq!(page.matches("subgraph ").count(), 2000);
+}
+
 #[test]
 fn lists_neighbours() {
     check(

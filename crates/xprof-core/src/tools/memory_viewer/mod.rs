@@ -6,18 +6,21 @@
 
 mod blocks;
 mod palette;
-mod program;
+pub(super) mod program;
 mod render;
 mod report;
 mod scoped;
 mod simulation;
 mod timeline;
 
+use std::sync::Arc;
+
 use crate::answer::Answer;
+use crate::hlo::HloError;
 use crate::prep::Prepared;
 use crate::tools::hlo_module::{self, FirstModule, HostModules, ModuleQuery};
 use crate::tools::{Finished, HostPart, Params, Reduction, Tool};
-use crate::{Diag, Result};
+use crate::{Diag, Error, Result};
 use blocks::Blocks;
 use program::Program;
 use report::Report;
@@ -40,7 +43,7 @@ pub struct Options {
 /// One module's use of one memory space.
 #[derive(Debug)]
 pub struct Usage {
-    program: Program,
+    program: Arc<Program>,
     report: Report,
     scoped: ScopedVmem,
 }
@@ -62,7 +65,8 @@ impl Reduction for FirstUsage {
 
     fn finish(self, diag: &mut Diag) -> Result<Finished<Usage, Self>> {
         let Self { module, options } = self;
-        let program = Program::read(&module.found()?.proto, diag)?;
+        let unusable = |e: &HloError| Error::Unsupported(format!("the HLO proto cannot be read: {e}"));
+        let program = module.found()?.memory(diag).map_err(unusable)?;
         let report = Report::of(&program, options.memory_space.into(), diag)?;
         let has_scoped = i64::from(options.memory_space) == scoped::VMEM && !options.timeline;
         let scoped = if has_scoped { scoped::largest(&program.outline) } else { ScopedVmem::default() };

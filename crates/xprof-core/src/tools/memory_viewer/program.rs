@@ -6,11 +6,11 @@
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use crate::Diag;
 use crate::diag::ProblemKind;
 use crate::hlo::buffers::{Allocation, BufferAssignment, HeapEvent, LogicalBuffer};
 use crate::hlo::outline::{Outline, OutlineInstruction};
 use crate::hlo::{HloError, Shape, Span, text};
-use crate::{Diag, Error, Result};
 
 /// A tuple is a table of pointers of this size; an opaque value is one.
 const POINTER_BYTES: i64 = 8;
@@ -76,10 +76,9 @@ pub struct Source {
 
 impl Program {
     /// Reads an `xla.HloProto`.
-    pub fn read(proto: &Bytes, diag: &mut Diag) -> Result<Self> {
-        let unusable = |error: HloError| Error::Unsupported(format!("the HLO proto cannot be read: {error}"));
-        let outline = Outline::from_hlo_proto(proto).map_err(unusable)?;
-        let assignment = BufferAssignment::from_hlo_proto(proto).map_err(unusable)?;
+    pub fn read(proto: &Bytes, diag: &mut Diag) -> Result<Self, HloError> {
+        let outline = Outline::from_hlo_proto(proto)?;
+        let assignment = BufferAssignment::from_hlo_proto(proto)?;
         let BufferAssignment { buffers: logical, allocations, heap_traces } = assignment;
         let mut program = Self { outline, buffers: Vec::new(), allocations, heap_traces, by_id: FxHashMap::default() };
         program.mend_sizes(diag);

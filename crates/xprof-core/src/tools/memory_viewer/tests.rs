@@ -8,9 +8,11 @@ use bytes::Bytes;
 use super::testing::Memory;
 use super::*;
 use crate::answer::Format;
+use crate::artifact::Artifact as _;
 use crate::fixture::{PlaneBuilder, SpaceBuilder, V};
 use crate::hlo::testing::{array, int, message};
 use crate::pipeline;
+use crate::reduction::reduce_all;
 use crate::xspace::TraceBytes;
 use crate::xspace::schema::plane_names;
 
@@ -87,6 +89,26 @@ fn answers_with_a_page() {
     let answer = answer(&Memory::default().proto(), &query).expect("an answer");
     assert_eq!(answer.content_type, "text/html");
     assert!(answer.body.starts_with(b"<html>"));
+}
+
+#[test]
+fn reads_a_module_once_for_all_questions() {
+    let memory = Memory::default().buffer(1, 9, 1, &[]).buffer(2, -9, 1, &[]);
+    let proto = memory.allocation(0, 9, &[], &[(1, 0), (2, 0)]).proto();
+    let head = [7u64, 4, proto.len() as u64].map(u64::to_le_bytes);
+    let held =
+        Arc::new(HostModules::decode([head.as_flattened(), b"m(7)", &proto[..]].concat().into()).expect("whole"));
+    let ask = |space: &str| {
+        let params = [("module_name", "m(7)"), ("memory_space", space)].into_iter().collect();
+        let reduction = MemoryViewer::reduce(&MemoryViewer::options(&params).expect("valid"));
+        let mut diag = Diag::new();
+        let part = HostPart { host: "h".into(), artifact: Arc::clone(&held) };
+        let usage = reduce_all(reduction, &[part], &mut diag).expect("usable");
+        (usage.program, diag.problems().map(|p| p.count).sum::<u64>())
+    };
+    let ((first, n_problems), (second, n_again)) = (ask("0"), ask("1"));
+    assert!(Arc::ptr_eq(&first, &second), "read twice");
+    assert_eq!((n_problems, n_again), (1, 1), "each answer tells of the module's problems");
 }
 
 #[test]

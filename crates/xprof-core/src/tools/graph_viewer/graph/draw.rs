@@ -11,8 +11,10 @@ use crate::Result;
 use crate::hlo::{HloModule, InstructionRef, Opcode};
 use crate::tools::graph_viewer::Options;
 
-/// So many nodes are drawn at most, those in boxes included.
+/// So many nodes are drawn at most, those in boxes included; and so many boxes.
 const MAX_NODES: usize = 2 * MAX_AROUND;
+/// So many edges are drawn at most.
+const MAX_EDGES: usize = 10 * MAX_AROUND;
 /// Boxes in boxes are drawn to this depth.
 const MAX_DEPTH: u32 = 32;
 /// Equal edges between two nodes: the first 65 are drawn.
@@ -44,6 +46,7 @@ pub fn draw(module: &HloModule, options: &Options) -> Result<Drawing> {
         parallel: FxHashMap::default(),
         n_nodes: 0,
         n_left_out: 0,
+        n_edges_left_out: 0,
         program: &program,
         filter: &filter,
     };
@@ -51,9 +54,9 @@ pub fn draw(module: &HloModule, options: &Options) -> Result<Drawing> {
     items.extend(artist.root_mark());
     let mut title = vec![title];
     title.extend(artist.title());
-    let notes = artist.notes();
-    let drawn = artist.drawn;
-    let edges = artist.edges.into_iter().filter(|e| drawn.contains(&e.from) && drawn.contains(&e.to)).collect();
+    let drawn = std::mem::take(&mut artist.drawn);
+    artist.edges.retain(|e| drawn.contains(&e.from) && drawn.contains(&e.to));
+    let (notes, edges) = (artist.notes(), artist.edges);
     Ok(Drawing { title, items, edges, notes })
 }
 
@@ -75,6 +78,7 @@ struct Artist<'a, 'm> {
     parallel: FxHashMap<(NodeKey, NodeKey), u32>,
     n_nodes: usize,
     n_left_out: usize,
+    n_edges_left_out: usize,
 }
 
 impl Artist<'_, '_> {
@@ -139,7 +143,7 @@ impl Artist<'_, '_> {
     /// The box of a called computation, if there is none yet.
     fn cluster(&mut self, computation: u32, caller: InstructionRef, depth: u32) -> Option<Cluster> {
         let n_inside = self.program.computation(computation).instructions.len();
-        if depth >= MAX_DEPTH || self.n_nodes >= MAX_NODES {
+        if depth >= MAX_DEPTH || self.n_nodes.max(self.boxes.len()) >= MAX_NODES {
             self.n_left_out += n_inside;
             return None;
         }
@@ -280,6 +284,10 @@ impl Artist<'_, '_> {
         if !self.filter.shows(from) || inline::has_no_edges(self.program, self.filter, from) {
             return;
         }
+        if self.edges.len() >= MAX_EDGES {
+            self.n_edges_left_out += 1;
+            return;
+        }
         let (from_key, to_key) = (self.key(from), self.key(to));
         let n = self.parallel.entry((from_key, to_key)).or_default();
         *n += 1;
@@ -315,7 +323,10 @@ impl Artist<'_, '_> {
             ));
         }
         if self.n_left_out > 0 {
-            notes.push(format!("{MAX_NODES} nodes are shown, {} are left out.", self.n_left_out));
+            notes.push(format!("{} nodes are shown, {} are left out.", self.n_nodes, self.n_left_out));
+        }
+        if self.n_edges_left_out > 0 {
+            notes.push(format!("{} edges are shown, {} are left out.", self.edges.len(), self.n_edges_left_out));
         }
         for &at in &self.filter.crowded {
             if notes.len() >= MAX_NOTES {

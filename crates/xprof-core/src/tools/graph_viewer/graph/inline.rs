@@ -92,23 +92,14 @@ pub(super) fn constant_text(constant: &Instruction, shape: &Shape) -> String {
     if n <= MAX_CONSTANT_ELEMENTS
         && let Some(literal) = constant.literal()
     {
-        let value = text::literal_text(literal, 4 * MAX_CONSTANT_CHARS);
-        if value.len() + indentation(&constant.shape) <= MAX_CONSTANT_CHARS {
+        let value = text::literal_in_lines(literal, 4 * MAX_CONSTANT_CHARS);
+        if value.len() <= MAX_CONSTANT_CHARS {
             return format!("{} {value}", plain(shape));
         }
     }
     let name = &*constant.name;
     let word = if name.starts_with("constant") { "" } else { "constant " };
     format!("{word}{name} {}", plain(shape))
-}
-
-/// The original measures a value in its form of several lines: each row is indented by two.
-fn indentation(shape: &Shape) -> usize {
-    let Some(array) = shape.as_array().filter(|array| array.dims.len() > 1) else {
-        return 0;
-    };
-    let rows = array.dims.iter().rev().skip(1).fold(1i64, |rows, &dim| rows.saturating_mul(dim));
-    usize::try_from(rows).unwrap_or(usize::MAX / 2) * 2
 }
 
 /// The word for a computation that does nothing but apply one common operation to two numbers.

@@ -96,5 +96,7 @@ mod tests {
             &[10, 15, 10, 1, b'a', 40, 0, 0xa0, 6, 1, 48, 7, 10, 1, b'b', 48, 8],
             &[10, 8, 10, 1, b'b', 48, 8, 0xa0, 6, 1],
         );
+        // An id of another wire type is unknown, and no list of ids.
+        check(&[10, 6, 42, 2, 1, 1, 40, 7], &[10, 6, 40, 7, 42, 2, 1, 1]);
     }
 }

@@ -78,7 +78,8 @@ pub(super) fn read<'a>(data: &'a [u8], message: &'static Message, depth: u32) ->
         let Some(raw) = source.next_field().map_err(|_| damaged())? else {
             break;
         };
-        let Some(field) = message.field(raw.number) else {
+        // As for every protobuf parser a value of another wire type than the field's is none of this field.
+        let Some(field) = message.field(raw.number).filter(|field| field.takes(raw.value)) else {
             unknown.extend(data.get(start..source.position()));
             continue;
         };
@@ -129,6 +130,14 @@ fn default_of(kind: Kind) -> Datum<'static> {
         Kind::Bytes => Datum::Bytes(&[]),
         Kind::Enum(at) => Datum::Enum(Schema::get().enum_name(at, 0), 0),
         Kind::Message(at) => Datum::Message(Cow::Borrowed(&[]), at),
+    }
+}
+
+impl Field {
+    /// Whether a value of this wire type is one of the field, or several.
+    fn takes(&self, value: Value<'_>) -> bool {
+        let is_packed = self.is_repeated && self.kind.is_number() && matches!(value, Value::Bytes(_));
+        is_packed || datum(self.kind, value).is_some()
     }
 }
 
