@@ -279,9 +279,9 @@ async fn an_answer_is_never_older_than_its_trace() {
     check("as it was", 200).await;
     check("the same", 200).await;
     write(server.logdir.path(), "plugins/profile/r/a.xplane.pb", DAMAGED);
-    check("damaged in its place", 500).await;
+    check("damaged in its place", 422).await;
     write(server.logdir.path(), "plugins/profile/r/c.xplane.pb", EMPTY);
-    check("beside a new one", 500).await;
+    check("beside a new one", 422).await;
     write(server.logdir.path(), "plugins/profile/r/a.xplane.pb", EMPTY);
     check("mended", 200).await;
     std::fs::remove_file(server.path("plugins/profile/r/a.xplane.pb")).unwrap();
