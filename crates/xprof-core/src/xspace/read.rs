@@ -9,16 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use bytestring::ByteString;
 use rayon::prelude::*;
-use smallvec::SmallVec;
 
 use super::columns::{Bodies, Durations, DurationsMut, Rows, RowsMut};
 use super::id_table::IdTable;
 use super::marks::{MARKS_PER_WORD, Marks};
 use super::plane::{Span, peek_metadata_id};
 use super::tables::{read_event_metadata, read_stat_metadata};
-use super::{
-    EventColumns, EventMetadata, Line, NO_METADATA, Plane, StatKind, StatKindSet, StatMetadata, TraceBytes, XSpace,
-};
+use super::{EventColumns, EventMetadata, Line, NO_METADATA, Plane, StatKindSet, StatMetadata, TraceBytes, XSpace};
 use crate::diag::ProblemKind;
 use crate::wire::{Fields, Value, WireError, offset_in, read_varint};
 use crate::{Diag, Error, Result};
@@ -33,10 +30,9 @@ pub(super) enum Want {
     },
 }
 
-/// A plane or line costs hundreds of bytes of memory and as little as two bytes of file;
-/// these limits keep a hostile file from using that. Real traces have tens of planes and thousands of lines.
+/// A plane costs hundreds of bytes of memory and as little as two bytes of file; this limit keeps a hostile file from using that.
+/// Real traces have tens of planes.
 const MAX_PLANES: usize = 1 << 16;
-const MAX_LINES: usize = 1 << 20;
 /// Memory for everything that is not an event: so much, and so many times the size of the file. An entry of a real trace takes
 /// at most ten times its bytes of file.
 const ROOM_BYTES: u64 = 64 << 20;
@@ -182,7 +178,6 @@ fn read_plane(
         _ => {}
     })
     .map_err(malformed)?;
-    limit(lines.len(), MAX_LINES, "the number of lines of a plane")?;
     room.take(lines.len(), size_of::<Line>() + LINE_PARTS_BYTES, "lines")?;
     // Tables are there twice while repeated keys are sorted out.
     room.take(event_entries.len(), 2 * size_of::<EventMetadata>(), "names of events")?;

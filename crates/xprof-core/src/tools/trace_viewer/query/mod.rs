@@ -135,7 +135,7 @@ mod tests {
     fn samples_are_instants_whatever_their_duration() {
         const MS: u64 = 1_000_000_000;
         let mut host = PlaneBuilder::new(0, "/host:CPU");
-        host.line(7, "main", 1, |line| line.event("work", 0, 9 * MS, &[]));
+        host.line(7, "main", 1, |line| _ = line.event("work", 0, 9 * MS, &[]));
         host.line(0, "_counters_", 1, |line| {
             for at in [0, 4 * MS] {
                 line.event("memory", at, 3 * MS, &[("used", V::Uint(1))]);
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn threads_of_counters_are_shown_in_lists_only() {
         let mut host = PlaneBuilder::new(0, "/host:CPU");
-        host.line(7, "main", 1, |line| line.event("work", 0, 10, &[]));
-        host.line(8, "counters_gmm", 1, |line| line.event("pass", 0, 5, &[]));
+        host.line(7, "main", 1, |line| _ = line.event("work", 0, 10, &[]));
+        host.line(8, "counters_gmm", 1, |line| _ = line.event("pass", 0, 5, &[]));
         let host = prepared(host);
         let threads = |window: &Window| -> Vec<(u32, usize)> {
             let of_process = window.processes[0].threads.iter();
