@@ -121,7 +121,7 @@ const PAGE_KEYS: &[Key] = &[
 const REQUEST_KEYS: &[Key] = &[
     Key {
         name: "request_timeout",
-        kind: Kind::Duration,
+        kind: Kind::PositiveDuration,
         default: "10m",
         value: "TIME",
         help: "A request that takes longer is answered with 504 and its work is stopped. Of several hosts, one that is not \
@@ -158,7 +158,7 @@ const WORKER_KEYS: &[Key] = &[
     },
     Key {
         name: "dns_refresh",
-        kind: Kind::Duration,
+        kind: Kind::PositiveDuration,
         default: "2s",
         value: "TIME",
         help: "How often the names of workers are resolved again, or more often if their addresses are valid for less; \
@@ -298,7 +298,7 @@ impl RawConfig {
             ui_dir,
             frame_ancestors: self.frame_ancestors,
             max_jobs: self.max_concurrent_worker_requests,
-            request_timeout: Duration::from_millis(self.request_timeout_ms.max(1)),
+            request_timeout: Duration::from_millis(self.request_timeout_ms),
             max_in_flight: self.max_in_flight,
             answer_cache_bytes: self.answer_cache_bytes,
             policy,
@@ -391,6 +391,7 @@ mod tests {
             (&["--ui_dir=/etc"], "--ui_dir=/etc is not a front end: it has no index.html."),
             (&["--frame_ancestors=a; script-src *"], "must be a list of sources"),
             (&["--lb_policy=random"], "one of round_robin, affinity, least_loaded"),
+            (&["--request_timeout=0"], "--request_timeout=0 is not valid: it must be a time above 0"),
             (&["--request_timeout=soon"], "--request_timeout=soon is not valid"),
             (&["--bogus"], "--bogus"),
         ] {

@@ -110,6 +110,10 @@ impl From<Vec<HostFile>> for Selected {
     }
 }
 
+/// So many hosts a list may always name, and twice as many as there are. A host may be named more than once and is then
+/// shown as often: without a limit, a short request would ask for an answer of any size.
+const MAX_NAMED: usize = 16;
+
 /// The one host that a request asks for, if it is one and asks for it by name.
 pub fn named(params: &Params) -> Option<&str> {
     // A list is for some tools only, and then goes before a single name.
@@ -135,6 +139,11 @@ pub fn select(files: &HostFiles, run: &str, tool: &str, params: &Params) -> Resu
     let wants_all = params.get("host") == Some(ALL_HOSTS);
     let named = |list: &str| {
         let mut selected = Selected::default();
+        let (n_named, most) = (list.split(',').count(), MAX_NAMED.max(2 * files.iter().count()));
+        if n_named > most {
+            let why = format!("{n_named} hosts are named, more than {most}: run {run} has fewer");
+            return Err(Error::BadRequest(why));
+        }
         for host in list.split(',') {
             match files.get(host) {
                 Some(file) => selected.files.push(file.clone()),
@@ -254,6 +263,9 @@ mod tests {
         ] {
             assert_eq!(ask(tool, query), expected, "{tool} {query:?}");
         }
+        let many = vec!["a"; MAX_NAMED + 1].join(",");
+        let refused = ask("trace_viewer@", &[("hosts", &many)]).unwrap_err();
+        assert!(refused.contains("17 hosts are named, more than 16"), "{refused}");
         let none = select(&files(&[]), "r", "t", &Params::new()).unwrap_err();
         assert_eq!(none.to_string(), "No xplane file found for run: r, tool: t");
     }

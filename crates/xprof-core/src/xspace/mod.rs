@@ -15,6 +15,7 @@ mod plane;
 mod read;
 pub mod schema;
 mod stat;
+mod tables;
 
 use std::ops::Range;
 use std::sync::Arc;

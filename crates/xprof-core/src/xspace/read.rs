@@ -4,18 +4,18 @@
 //! Pass two decodes metadata tables and, in parallel over pieces of lines, events into columns.
 //! Fields may come in any order and be repeated; later scalars win, as protobuf says.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use rayon::prelude::*;
-use smallvec::SmallVec;
 
 use super::columns::{Bodies, Durations, DurationsMut, Rows, RowsMut};
 use super::id_table::IdTable;
 use super::marks::{MARKS_PER_WORD, Marks};
 use super::plane::{Span, peek_metadata_id};
-use super::{
-    EventColumns, EventMetadata, Line, NO_METADATA, Plane, StatKind, StatKindSet, StatMetadata, TraceBytes, XSpace,
-};
+use super::tables::{read_event_metadata, read_stat_metadata};
+use super::{EventColumns, EventMetadata, Line, NO_METADATA, Plane, StatKindSet, StatMetadata, TraceBytes, XSpace};
 use crate::diag::ProblemKind;
 use crate::wire::{Fields, Value, WireError, offset_in, read_varint};
 use crate::{Diag, Error, Result};
@@ -30,10 +30,15 @@ pub(super) enum Want {
     },
 }
 
-/// A plane or line costs hundreds of bytes of memory and as little as two bytes of file;
-/// these limits keep a hostile file from using that. Real traces have tens of planes and thousands of lines.
+/// A plane costs hundreds of bytes of memory and as little as two bytes of file; this limit keeps a hostile file from using that.
+/// Real traces have tens of planes.
 const MAX_PLANES: usize = 1 << 16;
-const MAX_LINES: usize = 1 << 20;
+/// Memory for everything that is not an event: so much, and so many times the size of the file. An entry of a real trace takes
+/// at most ten times its bytes of file.
+const ROOM_BYTES: u64 = 64 << 20;
+const ROOM_PER_FILE_BYTE: u64 = 16;
+/// What a line needs beside its own size: the vectors of its columns.
+const LINE_PARTS_BYTES: usize = 512;
 /// Events per piece of parallel work: some milliseconds.
 const CHUNK: usize = 1 << 16;
 const MARK_WORDS: usize = CHUNK / MARKS_PER_WORD;
@@ -43,15 +48,40 @@ const DAMAGED: u32 = NO_METADATA - 1;
 const RELEASE_ABOVE: usize = 4 << 20;
 
 /// A problem at a place of the file.
-struct Damage {
-    offset: u64,
-    error: WireError,
+pub(super) struct Damage {
+    pub offset: u64,
+    pub error: WireError,
 }
 
-type Scan<T> = std::result::Result<T, Damage>;
+pub(super) type Scan<T> = std::result::Result<T, Damage>;
+
+/// The memory that may still be used for lines and tables, by all planes together.
+struct Room {
+    left: AtomicU64,
+    all: u64,
+}
+
+impl Room {
+    fn of(n_file_bytes: usize) -> Self {
+        let all = ROOM_BYTES + ROOM_PER_FILE_BYTE * n_file_bytes as u64;
+        Self { left: AtomicU64::new(all), all }
+    }
+
+    /// Takes room for `n` things before it is used.
+    fn take(&self, n: usize, bytes_each: usize, what: &str) -> Result<()> {
+        let bytes = n as u64 * bytes_each as u64;
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        let too_large = |_| Error::TooLarge {
+            what: format!("the memory for {n} {what}, beside the rest of this trace,"),
+            limit: format!("{} bytes", self.all),
+        };
+        taken.map(drop).map_err(too_large)
+    }
+}
 
 pub(super) fn read(trace: TraceBytes, file: &str, want: Want, diag: &mut Diag) -> Result<XSpace> {
     let data = trace.bytes().clone();
+    let room = Room::of(data.len());
     let malformed = |d: Damage| Error::Malformed { file: file.to_owned(), offset: d.offset, source: d.error };
     let mut space =
         XSpace { trace, planes: Vec::new(), errors: Vec::new(), warnings: Vec::new(), hostnames: Vec::new() };
@@ -69,11 +99,13 @@ pub(super) fn read(trace: TraceBytes, file: &str, want: Want, diag: &mut Diag) -
         }
         limit(bodies.len(), MAX_PLANES, "the number of planes")?;
     }
+    let n_texts = space.errors.len() + space.warnings.len() + space.hostnames.len();
+    room.take(n_texts, size_of::<ByteString>(), "texts")?;
     let planes: Vec<_> = bodies
         .par_iter()
         .map(|body| {
             let mut part = diag.fork();
-            read_plane(&space.trace, body, want, &malformed, &mut part).map(|plane| (plane, part))
+            read_plane(&space.trace, body, want, &room, &malformed, &mut part).map(|plane| (plane, part))
         })
         .collect::<Result<_>>()?;
     for (plane, part) in planes {
@@ -88,7 +120,7 @@ fn limit(n: usize, max: usize, what: &str) -> Result<()> {
 }
 
 /// A text of the file, without a copy if it is valid UTF-8.
-fn string(data: &Bytes, text: &[u8], diag: &mut Diag) -> ByteString {
+pub(super) fn string(data: &Bytes, text: &[u8], diag: &mut Diag) -> ByteString {
     ByteString::try_from(data.slice_ref(text)).unwrap_or_else(|_| {
         let replaced = String::from_utf8_lossy(text).into_owned();
         diag.count(ProblemKind::InvalidUtf8, || replaced.clone());
@@ -96,12 +128,12 @@ fn string(data: &Bytes, text: &[u8], diag: &mut Diag) -> ByteString {
     })
 }
 
-fn span(data: &[u8], part: &[u8]) -> Span {
+pub(super) fn span(data: &[u8], part: &[u8]) -> Span {
     Span { at: offset_in(data, part) as u64, len: part.len() as u64 }
 }
 
 /// Calls `each` for every field of `part`, which lies in `data`.
-fn scan<'a>(data: &[u8], part: &'a [u8], mut each: impl FnMut(u32, Value<'a>)) -> Scan<()> {
+pub(super) fn scan<'a>(data: &[u8], part: &'a [u8], mut each: impl FnMut(u32, Value<'a>)) -> Scan<()> {
     let mut fields = Fields::new(part);
     loop {
         match fields.next_field() {
@@ -118,6 +150,7 @@ fn read_plane(
     trace: &TraceBytes,
     body: &[u8],
     want: Want,
+    room: &Room,
     malformed: &(impl Fn(Damage) -> Error + Sync),
     diag: &mut Diag,
 ) -> Result<Plane> {
@@ -145,7 +178,11 @@ fn read_plane(
         _ => {}
     })
     .map_err(malformed)?;
-    limit(lines.len(), MAX_LINES, "the number of lines of a plane")?;
+    room.take(lines.len(), size_of::<Line>() + LINE_PARTS_BYTES, "lines")?;
+    // Tables are there twice while repeated keys are sorted out.
+    room.take(event_entries.len(), 2 * size_of::<EventMetadata>(), "names of events")?;
+    room.take(stat_entries.len(), 2 * size_of::<StatMetadata>(), "names of stats")?;
+    room.take(plane.stats.len(), size_of::<Span>(), "stats of a plane")?;
     plane.name = string(data, name, diag);
     read_stat_metadata(&mut plane, data, &stat_entries, diag);
     read_event_metadata(&mut plane, data, &event_entries, diag);
@@ -166,99 +203,6 @@ fn read_plane(
         plane.lines.push(line);
     }
     Ok(plane)
-}
-
-/// Key and value of a map entry. A repeated value is merged by its reader, a repeated key overrides.
-fn map_entry<'a>(data: &[u8], entry: &'a [u8]) -> Scan<(i64, SmallVec<[&'a [u8]; 1]>)> {
-    let (mut key, mut values) = (0, SmallVec::new());
-    scan(data, entry, |number, value| match (number, value) {
-        (1, Value::Varint(v)) => key = v as i64,
-        (2, Value::Bytes(v)) => values.push(v),
-        _ => {}
-    })?;
-    Ok((key, values))
-}
-
-fn damaged_entry(plane: &str, what: &str, damage: &Damage, diag: &mut Diag) {
-    diag.count(ProblemKind::MalformedEntry, || {
-        format!("{what} of plane {plane} at byte {}: {}", damage.offset, damage.error)
-    });
-}
-
-fn read_stat_metadata(plane: &mut Plane, data: &Bytes, entries: &[&[u8]], diag: &mut Diag) {
-    let mut rows = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let decoded = map_entry(data, entry).and_then(|(id, values)| {
-            let mut name: &[u8] = &[];
-            for value in values {
-                scan(data, value, |number, value| {
-                    if let (2, Value::Bytes(v)) = (number, value) {
-                        name = v;
-                    }
-                })?;
-            }
-            Ok((id, name))
-        });
-        match decoded {
-            Ok((id, name)) => {
-                let name = string(data, name, diag);
-                let kind = StatKind::from_name(&name);
-                rows.push(StatMetadata { id, name, kind });
-            }
-            Err(damage) => damaged_entry(&plane.name, "a stat metadata", &damage, diag),
-        }
-    }
-    (plane.stat_metadata, plane.stat_rows) = unique(rows, |m| m.id, &plane.name, diag);
-}
-
-fn read_event_metadata(plane: &mut Plane, data: &Bytes, entries: &[&[u8]], diag: &mut Diag) {
-    let mut rows = Vec::with_capacity(entries.len());
-    for entry in entries {
-        match map_entry(data, entry).and_then(|(id, values)| read_event_metadata_entry(data, id, &values, diag)) {
-            Ok(metadata) => rows.push(metadata),
-            Err(damage) => damaged_entry(&plane.name, "an event metadata", &damage, diag),
-        }
-    }
-    (plane.event_metadata, plane.event_rows) = unique(rows, |m| m.id, &plane.name, diag);
-}
-
-fn read_event_metadata_entry(data: &Bytes, id: i64, values: &[&[u8]], diag: &mut Diag) -> Scan<EventMetadata> {
-    let mut metadata = EventMetadata { id, ..EventMetadata::default() };
-    let (mut name, mut display_name): (&[u8], &[u8]) = (&[], &[]);
-    for body in values {
-        metadata.bodies.push(span(data, body));
-        scan(data, body, |number, value| match (number, value) {
-            (1, Value::Varint(v)) => metadata.id_field = v as i64,
-            (2, Value::Bytes(v)) => name = v,
-            (4, Value::Bytes(v)) => display_name = v,
-            (6, Value::Varint(v)) => metadata.child_ids.push(v as i64),
-            (6, Value::Bytes(v)) => metadata.child_ids.extend(crate::wire::packed_varints(v).map(|v| v as i64)),
-            _ => {}
-        })?;
-    }
-    metadata.name = string(data, name, diag);
-    metadata.display_name = string(data, display_name, diag);
-    Ok(metadata)
-}
-
-/// The table without entries whose key comes again later, and its index.
-fn unique<T>(rows: Vec<T>, id: impl Fn(&T) -> i64, plane: &str, diag: &mut Diag) -> (Vec<T>, IdTable) {
-    let max_id = rows.iter().map(&id).max().unwrap_or(0);
-    let mut index = IdTable::with_rows(rows.len(), max_id);
-    let mut kept: Vec<T> = Vec::with_capacity(rows.len());
-    for row in rows {
-        let key = id(&row);
-        if let Some(before) = index.get(key) {
-            diag.count(ProblemKind::DuplicateKey, || format!("metadata {key} of plane {plane}"));
-            if let Some(slot) = kept.get_mut(before as usize) {
-                *slot = row;
-            }
-        } else {
-            index.insert(key, kept.len() as u32);
-            kept.push(row);
-        }
-    }
-    (kept, index)
 }
 
 fn read_line(

@@ -272,6 +272,20 @@ fn a_flood_of_empty_planes_is_refused() {
 }
 
 #[test]
+fn a_flood_of_anything_is_refused_before_memory_is_used_for_it() {
+    // Two bytes each; a plane's field is its number in the message.
+    for (number, what) in [(3, "lines"), (4, "names of events"), (5, "names of stats")] {
+        let flood = bytes(number, b"").repeat(2_000_000);
+        let error = read(&bytes(1, &flood)).unwrap_err().to_string();
+        assert!(error.contains("the memory for ") && error.contains(what), "{error}");
+    }
+    // Many planes share the room, and what is within it is read.
+    let plane = bytes(3, b"").repeat(10_000);
+    assert_eq!(read(&bytes(1, &plane)).unwrap().0.planes[0].lines.len(), 10_000);
+    assert!(read(&bytes(1, &plane).repeat(100)).is_err());
+}
+
+#[test]
 fn bad_names_and_dangling_ids_are_counted() {
     let mut event = varint(1, 77);
     event.extend(varint(2, 5));

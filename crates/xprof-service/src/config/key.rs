@@ -11,8 +11,10 @@ pub enum Kind {
     Text,
     /// A whole number of this range, both ends included.
     Integer(i64, i64),
-    /// A positive time in seconds (`30`, `30s`, `500ms`, `5m`, `1h`), kept in milliseconds.
+    /// A time in seconds (`30`, `30s`, `500ms`, `5m`, `1h`), kept in milliseconds.
     Duration,
+    /// Such a time, and not 0.
+    PositiveDuration,
     /// A number of bytes (`1073741824`, `1GiB`, `500MB`, `0` for automatic).
     Bytes,
     /// Texts separated by commas.
@@ -130,6 +132,7 @@ impl Kind {
             Self::Integer(lo, i64::MAX) => format!("a whole number, {lo} or more"),
             Self::Integer(lo, hi) => format!("a whole number from {lo} to {hi}"),
             Self::Duration => "a time such as 30, 30s, 500ms or 5m".into(),
+            Self::PositiveDuration => "a time above 0 such as 30, 30s, 500ms or 5m".into(),
             Self::Bytes => "a number of bytes such as 1073741824, 1GiB or 500MB".into(),
             Self::List => "texts separated by commas".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
@@ -155,6 +158,9 @@ impl Kind {
                 Typed::Integer(number)
             }
             Self::Duration => Typed::Integer(parse_duration_ms(trimmed).ok_or_else(wrong)?),
+            Self::PositiveDuration => {
+                Typed::Integer(parse_duration_ms(trimmed).filter(|&ms| ms > 0).ok_or_else(wrong)?)
+            }
             Self::Bytes => Typed::Integer(parse_bytes(trimmed).ok_or_else(wrong)?),
             Self::List => {
                 Typed::List(trimmed.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())
@@ -224,6 +230,9 @@ mod tests {
             (Kind::Duration, "30", Some(Typed::Integer(30_000))),
             (Kind::Duration, "500ms", Some(Typed::Integer(500))),
             (Kind::Duration, "1.5m", Some(Typed::Integer(90_000))),
+            (Kind::Duration, "0", Some(Typed::Integer(0))),
+            (Kind::PositiveDuration, "0s", None),
+            (Kind::PositiveDuration, "1ms", Some(Typed::Integer(1))),
             (Kind::Duration, "-1", None),
             (Kind::Duration, "1 week", None),
             (Kind::Bytes, "2GiB", Some(Typed::Integer(2 << 30))),

@@ -11,6 +11,7 @@ mod window;
 
 use super::options::{Options, Query};
 use super::store::merge::Ascending;
+use super::store::tracks::TrackKind;
 use super::store::{Ahead, TraceStore};
 use super::thinning::LAST_LEVEL;
 use super::window::Window;
@@ -55,15 +56,32 @@ pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result
     Ok(window)
 }
 
+/// `parity:` threads whose name begins like this are missing from the binary answer of the plain tool, and only there.
+const HIDDEN_IN_WHOLE: &str = "counters_";
+
 /// Every event that is shown, without ranks: the binary answer of the plain tool.
 pub fn whole(prepared: &Prepared, diag: &mut Diag) -> Result<Window> {
     let store = &*TraceStore::of(prepared, Ahead::Nothing, diag)?;
     let lines = &store.lines(prepared)[..];
     let scope = Scope { prepared, store, lines };
     let n_of = |track: usize| store.tracks[track].times(lines).len() as u32;
-    let selected: Vec<Selected> =
-        (0..store.tracks.len()).map(|track| Selected { track, positions: (0..n_of(track)).collect() }).collect();
+    let is_shown = |track: &usize| {
+        let track = &store.tracks[*track];
+        let name = match track.kind {
+            TrackKind::Thread { id } => store.devices[track.device as usize].threads.get(&id),
+            _ => None,
+        };
+        !name.is_some_and(|name| name.starts_with(HIDDEN_IN_WHOLE))
+    };
+    let selected: Vec<Selected> = (0..store.tracks.len())
+        .filter(is_shown)
+        .map(|track| Selected { track, positions: (0..n_of(track)).collect() })
+        .collect();
     let mut window = build::window(&scope, &rows::of(&scope, selected, None), false, diag)?;
+    let texts = &window.texts;
+    for process in &mut window.processes {
+        process.threads.retain(|&(_, name)| !texts[name as usize].starts_with(HIDDEN_IN_WHOLE));
+    }
     for row in &mut window.rows {
         row.events.serials = Vec::new();
     }
@@ -92,4 +110,58 @@ impl Scope<'_> {
 fn comes_to(next: &mut std::iter::Peekable<impl Iterator<Item = u32>>, position: u32) -> bool {
     while next.next_if(|&p| p < position).is_some() {}
     next.peek() == Some(&position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{PlaneBuilder, SpaceBuilder, V};
+    use crate::tools::Params;
+    use crate::tools::trace_viewer::window::RowKind;
+    use crate::xspace::TraceBytes;
+
+    fn prepared(host: PlaneBuilder) -> Prepared {
+        let mut space = SpaceBuilder::new("host");
+        space.plane(host);
+        Prepared::read(TraceBytes::new(space.finish().into()), "host", &mut Diag::new()).unwrap()
+    }
+
+    fn ask(host: &Prepared, params: &[(&str, &str)]) -> Window {
+        let params: Params = params.iter().copied().collect();
+        answer(host, &Options::read(&params).unwrap(), &mut Diag::new()).unwrap()
+    }
+
+    #[test]
+    fn samples_are_instants_whatever_their_duration() {
+        const MS: u64 = 1_000_000_000;
+        let mut host = PlaneBuilder::new(0, "/host:CPU");
+        host.line(7, "main", 1, |line| _ = line.event("work", 0, 9 * MS, &[]));
+        host.line(0, "_counters_", 1, |line| {
+            for at in [0, 4 * MS] {
+                line.event("memory", at, 3 * MS, &[("used", V::Uint(1))]);
+            }
+        });
+        let host = prepared(host);
+        for (start, end, n_samples) in [("1", "2", 0), ("1", "5", 1), ("0", "9", 2), ("6", "8", 0)] {
+            let window = ask(&host, &[("start_time_ms", start), ("end_time_ms", end), ("resolution", "0")]);
+            let counters = window.rows.iter().filter(|row| matches!(row.kind, RowKind::Counter(_)));
+            assert_eq!(counters.map(|row| row.events.len()).sum::<usize>(), n_samples, "{start} to {end}");
+        }
+    }
+
+    #[test]
+    fn threads_of_counters_are_shown_in_lists_only() {
+        let mut host = PlaneBuilder::new(0, "/host:CPU");
+        host.line(7, "main", 1, |line| _ = line.event("work", 0, 10, &[]));
+        host.line(8, "counters_gmm", 1, |line| _ = line.event("pass", 0, 5, &[]));
+        let host = prepared(host);
+        let threads = |window: &Window| -> Vec<(u32, usize)> {
+            let of_process = window.processes[0].threads.iter();
+            let n_events =
+                |id| window.rows.iter().filter(|r| matches!(r.kind, RowKind::Thread(of) if of == id)).count();
+            of_process.map(|&(id, _)| (id, n_events(id))).collect()
+        };
+        assert_eq!(threads(&ask(&host, &[])), [(7, 1), (8, 1)]);
+        assert_eq!(threads(&whole(&host, &mut Diag::new()).unwrap()), [(7, 1)]);
+    }
 }

@@ -11,7 +11,7 @@ use crate::tools::trace_viewer::options::{WindowQuery, truncated_ps};
 use crate::tools::trace_viewer::store::STREAMING_THRESHOLD;
 use crate::tools::trace_viewer::store::levels::Levels;
 use crate::tools::trace_viewer::store::merge::Ascending;
-use crate::tools::trace_viewer::store::tracks::Times;
+use crate::tools::trace_viewer::store::tracks::{Times, TrackKind};
 use crate::tools::trace_viewer::thinning::{LAST_LEVEL, resolution_ps};
 use crate::{Diag, Result};
 
@@ -80,12 +80,14 @@ pub fn select(scope: &Scope<'_>, query: &WindowQuery, full_dma: bool, diag: &Dia
                 None => of_track(scope, &bounds, &times[track], track),
             };
             let mut dma = scope.intermediate_dma(track).peekable();
+            let is_counter = matches!(store.tracks[track].kind, TrackKind::Counter { .. });
             // parity: an intermediate DMA event that was read is returned even if it does not reach into the window.
             positions.retain(|&position| match comes_to(&mut dma, position) {
                 true => full_dma,
                 false => {
                     let (begin_ps, duration_ps) = times[track].at(position as usize);
-                    bounds.overlaps(begin_ps, duration_ps)
+                    // A sample is an instant, whatever its duration says.
+                    bounds.overlaps(begin_ps, if is_counter { 0 } else { duration_ps })
                 }
             });
             Ok(Selected { track, positions })
