@@ -1,5 +1,7 @@
 //! One line: a thread, stream or track, whose events are columns.
 
+use std::ops::Range;
+
 use bytestring::ByteString;
 
 use super::added::AddedStats;
@@ -129,9 +131,9 @@ impl Line {
         self.marks.get(event)
     }
 
-    /// The events for which [`Line::is_marked`] is true, ascending.
-    pub fn marked(&self) -> impl Iterator<Item = usize> + '_ {
-        self.marks.iter()
+    /// Those of some events for which [`Line::is_marked`] is true, ascending.
+    pub fn marked(&self, events: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        self.marks.iter(events)
     }
 
     /// Roughly the bytes of memory held beside the file.

@@ -2,6 +2,8 @@
 //!
 //! Most events of a line have none, so whoever looks for links skips them without decoding their stats.
 
+use std::ops::Range;
+
 use super::schema::StatKind;
 
 /// The kinds that set an event's mark.
@@ -73,12 +75,18 @@ impl Marks {
         *self = new;
     }
 
-    /// The marked events, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(word, &bits)| {
+    /// The marked events in a range, ascending.
+    pub(super) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        let words = range.start / MARKS_PER_WORD..range.end.div_ceil(MARKS_PER_WORD).min(self.0.len());
+        let of_word = |word: usize| {
+            let bits = self.0[word];
             std::iter::successors((bits != 0).then_some(bits), |bits| Some(bits & (bits - 1)).filter(|&b| b != 0))
                 .map(move |bits| word * MARKS_PER_WORD + bits.trailing_zeros() as usize)
-        })
+        };
+        words
+            .flat_map(of_word)
+            .skip_while(move |&event| event < range.start)
+            .take_while(move |&event| event < range.end)
     }
 
     pub(super) fn weight(&self) -> usize {
@@ -96,10 +104,13 @@ mod tests {
         for event in [0, 2, 63, 64, 130] {
             marks.set(event);
         }
-        assert_eq!(marks.iter().collect::<Vec<_>>(), [0, 2, 63, 64, 130]);
+        assert_eq!(marks.iter(0..1000).collect::<Vec<_>>(), [0, 2, 63, 64, 130]);
+        assert_eq!(marks.iter(1..64).collect::<Vec<_>>(), [2, 63]);
+        assert_eq!(marks.iter(64..130).collect::<Vec<_>>(), [64]);
+        assert_eq!(marks.iter(140..900).count() + marks.iter(900..1000).count(), 0);
         assert!(!marks.get(1) && !marks.get(1000));
         marks.permute(&[130, 1, 2]);
-        assert_eq!(marks.iter().collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(marks.iter(0..3).collect::<Vec<_>>(), [0, 2]);
         assert!(Marks::is_marking(StatKind::Flow) && !Marks::is_marking(StatKind::GroupId));
     }
 }

@@ -310,7 +310,7 @@ fn scan_tpu_plane(plane: &Plane, place: &NodeLine) -> LineFacts {
         if !line.stat_kinds.contains_any(&[StatKind::ProducerId, StatKind::ConsumerId]) {
             continue;
         }
-        for event in line.marked().filter_map(|idx| line.event(plane, idx)) {
+        for event in line.marked(0..line.events.len()).filter_map(|idx| line.event(plane, idx)) {
             if l == place.line {
                 facts.add_contexts(&Links::of(&event), plane_process, place.base + event.idx as u32);
                 continue;

@@ -9,6 +9,7 @@
 //! Map depends on the query here, unlike in other tools: a host answers a query, and only what is shown travels.
 
 mod batches;
+mod bounds;
 pub(super) mod facts;
 #[cfg(test)]
 mod model;

@@ -7,6 +7,8 @@
 //! An event is admitted when it is long enough to be seen, when it is the first inside its parent, or when it begins far
 //! enough behind the sibling admitted before it. The two ends of a flow stand or fall together.
 
+use std::ops::Range;
+
 /// How many levels have a resolution; one level more holds the rest.
 pub const N_RESOLUTIONS: usize = 12;
 
@@ -17,8 +19,17 @@ pub const LAST_LEVEL: u8 = N_RESOLUTIONS as u8;
 pub const DIRECTION_IN: u8 = 1;
 
 /// The resolution of a level in picoseconds: 1 s, 100 ms, … down to 1 ps, which is also that of the last level.
+#[inline]
 pub fn resolution_ps(level: u8) -> u64 {
-    10u64.pow(N_RESOLUTIONS as u32 - u32::from(level.min(LAST_LEVEL)))
+    const RESOLUTIONS: [u64; N_RESOLUTIONS + 1] = {
+        let (mut all, mut level) = ([1; N_RESOLUTIONS + 1], N_RESOLUTIONS);
+        while level > 0 {
+            all[level - 1] = all[level] * 10;
+            level -= 1;
+        }
+        all
+    };
+    RESOLUTIONS[usize::from(level.min(LAST_LEVEL))]
 }
 
 /// The coarsest level whose resolution is not above `length_ps`; the last level if none with a filter is.
@@ -55,6 +66,15 @@ impl Ends {
         }
         let end = self.0.last().map_or(end_ps, |&below| end_ps.min(below));
         self.0.push(end);
+    }
+
+    /// The begins that are less than `length_ps` behind the sibling admitted before them.
+    pub fn near(&self, length_ps: u64) -> Range<u64> {
+        match self.0[..] {
+            [] => 0..0,
+            [end] => end..end.saturating_add(length_ps),
+            [.., parent, end] => end..end.saturating_add(length_ps).min(parent),
+        }
     }
 
     /// Becomes equal to `other`, in the memory it has.

@@ -16,6 +16,7 @@ use crate::prep::derived::ShownLine;
 use crate::tools::trace_viewer::facts;
 use crate::tools::trace_viewer::store::frames::{MARK, frame_text};
 use crate::tools::trace_viewer::store::merge::Ascending;
+use crate::tools::trace_viewer::store::serials::Serials;
 use crate::tools::trace_viewer::store::tracks::TrackKind;
 use crate::tools::trace_viewer::window::{Events, NO_GROUP, Process, Row, RowKind, Value, Window};
 use crate::xspace::{Event, StatKind, StatValue};
@@ -25,30 +26,43 @@ use crate::{Diag, Result};
 const CHECK_EVERY: usize = 1 << 16;
 
 /// The window that holds the selected events, with the processes of the whole trace.
-pub fn window(scope: &Scope<'_>, selected: &[SelectedRow], with_args: bool, diag: &Diag) -> Result<Window> {
+pub fn window(
+    scope: &Scope<'_>,
+    selected: &[SelectedRow],
+    serials: &Serials,
+    with_args: bool,
+    diag: &Diag,
+) -> Result<Window> {
     let store = scope.store;
-    let mut builder =
-        Builder { scope, texts: Texts::default(), names: Names::new(scope.lines), frames: BTreeSet::new() };
+    let tables = tables_of_lines(scope.lines);
+    let build = |row: &SelectedRow| {
+        let mut builder =
+            Builder { scope, serials, texts: Texts::default(), names: Names::new(&tables), frames: BTreeSet::new() };
+        let row = match row {
+            SelectedRow::Track(s) => builder.row(s.track, &s.positions, with_args, diag)?,
+            SelectedRow::Shared(events) => builder.shared_row(events, with_args)?,
+        };
+        Ok((row, builder.texts, builder.frames))
+    };
+    let built: Vec<(Row, Texts, BTreeSet<u32>)> =
+        selected.par_iter().with_max_len(1).map(build).collect::<Result<_>>()?;
+
+    let (mut texts, mut frames) = (Texts::default(), BTreeSet::new());
     let mut processes = Vec::with_capacity(store.devices.len());
     for device in &store.devices {
         processes.push(Process {
             device_id: device.id,
-            name: builder.texts.add(format!("{} {}", scope.prepared.host, device.name)),
+            name: texts.add(format!("{} {}", scope.prepared.host, device.name)),
             is_tpu: device.is_tpu(),
-            threads: device.threads.iter().map(|(&id, name)| (id, builder.texts.share(name))).collect(),
+            threads: device.threads.iter().map(|(&id, name)| (id, texts.share(name))).collect(),
         });
     }
-    let known = |row: &SelectedRow| match row {
-        SelectedRow::Track(s) => times(scope, s.track, &s.positions),
-        SelectedRow::Shared(_) => Events::default(),
-    };
-    let known: Vec<Events> = selected.par_iter().with_max_len(1).map(known).collect();
-    let mut rows = Vec::with_capacity(selected.len());
-    for (row, events) in selected.iter().zip(known) {
-        rows.push(match row {
-            SelectedRow::Track(s) => builder.row(s.track, &s.positions, events, with_args, diag)?,
-            SelectedRow::Shared(events) => builder.shared_row(events, with_args)?,
-        });
+    let mut rows = Vec::with_capacity(built.len());
+    for (mut row, own, own_frames) in built {
+        let shared: Vec<u32> = own.all.iter().map(|text| texts.share(text)).collect();
+        row.change_texts(|own| shared[own as usize]);
+        frames.extend(own_frames.into_iter().map(|own| shared[own as usize]));
+        rows.push(row);
     }
     // Tracks have threads first, because that is the order of equal events; in the answer, threads come last.
     rows.sort_by_key(|row: &Row| (row.process, matches!(row.kind, RowKind::Thread(_))));
@@ -57,8 +71,8 @@ pub fn window(scope: &Scope<'_>, selected: &[SelectedRow], with_args: bool, diag
         max_ps: store.max_ps,
         has_tpu: store.has_tpu(),
         not_found: false,
-        texts: builder.texts.all,
-        frames: builder.frames.into_iter().collect(),
+        texts: texts.all,
+        frames: frames.into_iter().collect(),
         processes,
         rows,
     })
@@ -71,24 +85,20 @@ pub fn add_frames(window: &mut Window, texts: &[ByteString]) {
     window.frames.extend(first..window.texts.len() as u32);
 }
 
+/// Makes one row, with texts of its own.
 struct Builder<'a> {
     scope: &'a Scope<'a>,
+    serials: &'a Serials,
     texts: Texts,
-    names: Names,
+    names: Names<'a>,
     /// Texts that are frames although no event refers to them as such.
     frames: BTreeSet<u32>,
 }
 
 impl Builder<'_> {
-    /// A row that is a track, or a part of one. `events` has what [`times`] gives.
-    fn row(
-        &mut self,
-        track_idx: usize,
-        positions: &[u32],
-        mut events: Events,
-        with_args: bool,
-        diag: &Diag,
-    ) -> Result<Row> {
+    /// A row that is a track, or a part of one.
+    fn row(&mut self, track_idx: usize, positions: &[u32], with_args: bool, diag: &Diag) -> Result<Row> {
+        let mut events = times(self.scope, self.serials, track_idx, positions);
         let track = &self.scope.store.tracks[track_idx];
         let kind = match &track.kind {
             TrackKind::Thread { id } => RowKind::Thread(*id),
@@ -127,7 +137,7 @@ impl Builder<'_> {
             let track_idx = track as usize;
             let track = &self.scope.store.tracks[track_idx];
             row.process = track.device;
-            let mut one = times(self.scope, track_idx, &[position]);
+            let mut one = times(self.scope, self.serials, track_idx, &[position]);
             let to = &mut row.events;
             to.begin_ps.append(&mut one.begin_ps);
             to.duration_ps.append(&mut one.duration_ps);
@@ -180,8 +190,8 @@ impl Builder<'_> {
     }
 }
 
-/// Begins, durations, ranks and flows: what the store knows without looking at the trace.
-fn times(scope: &Scope<'_>, track_idx: usize, positions: &[u32]) -> Events {
+/// Begins, durations, ranks and flows: what is known without looking at the trace.
+fn times(scope: &Scope<'_>, serials: &Serials, track_idx: usize, positions: &[u32]) -> Events {
     let mut events = Events::default();
     let track = &scope.store.tracks[track_idx];
     let times = track.times(scope.lines);
@@ -193,9 +203,8 @@ fn times(scope: &Scope<'_>, track_idx: usize, positions: &[u32]) -> Events {
     }
     if !matches!(track.kind, TrackKind::Counter { .. }) {
         events.duration_ps = positions.iter().map(|&p| times.at(p as usize).1).collect();
-        let serials = &scope.store.serials[track_idx];
-        if positions.iter().any(|&p| serials.of(p) != 0) {
-            events.serials = positions.iter().map(|&p| serials.of(p)).collect();
+        if !serials.none_of(track_idx) {
+            events.serials = positions.iter().map(|&p| serials.of(track_idx, p)).collect();
         }
     }
     events
@@ -241,26 +250,28 @@ impl Texts {
     }
 }
 
+/// Which table of metadata the events of each line refer to: lines of one plane share it.
+fn tables_of_lines(lines: &[ShownLine<'_>]) -> Vec<u32> {
+    let mut table_of_plane: FxHashMap<*const crate::xspace::Plane, u32> = FxHashMap::default();
+    let table_of_line = lines.iter().map(|line| {
+        let next = table_of_plane.len() as u32;
+        *table_of_plane.entry(std::ptr::from_ref(line.plane)).or_insert(next)
+    });
+    table_of_line.collect()
+}
+
 /// Visible names by metadata row.
-struct Names {
-    /// Which table the rows of a line refer to: lines of one plane share it.
-    table_of_line: Vec<u32>,
+struct Names<'a> {
+    table_of_line: &'a [u32],
     tables: Vec<Vec<u32>>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
 
-impl Names {
-    fn new(lines: &[ShownLine<'_>]) -> Self {
-        let mut table_of_plane: FxHashMap<*const crate::xspace::Plane, u32> = FxHashMap::default();
-        let table_of_line = lines
-            .iter()
-            .map(|line| {
-                let next = table_of_plane.len() as u32;
-                *table_of_plane.entry(std::ptr::from_ref(line.plane)).or_insert(next)
-            })
-            .collect();
-        Self { table_of_line, tables: vec![Vec::new(); table_of_plane.len()] }
+impl<'a> Names<'a> {
+    fn new(table_of_line: &'a [u32]) -> Self {
+        let n_tables = table_of_line.iter().max().map_or(0, |&last| last as usize + 1);
+        Self { table_of_line, tables: vec![Vec::new(); n_tables] }
     }
 
     /// The text that is an event's visible name.

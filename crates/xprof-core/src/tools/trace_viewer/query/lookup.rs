@@ -11,7 +11,8 @@ use crate::tools::trace_viewer::facts;
 use crate::tools::trace_viewer::options::DetailsQuery;
 use crate::tools::trace_viewer::store::levels::Levels;
 use crate::tools::trace_viewer::store::merge::Ascending;
-use crate::tools::trace_viewer::store::tracks::{Track, TrackKind};
+use crate::tools::trace_viewer::store::serials;
+use crate::tools::trace_viewer::store::tracks::{Times, Track, TrackKind};
 use crate::tools::trace_viewer::thinning::LAST_LEVEL;
 use crate::xspace::{Event, StatKind};
 use crate::{Diag, Result};
@@ -106,32 +107,17 @@ impl<'a> NameMatches<'a> {
 /// The event that a details request names; at most one, because begin and rank are unique.
 /// parity: samples of counters cannot be asked for.
 pub fn details(scope: &Scope<'_>, query: &DetailsQuery) -> Vec<Selected> {
-    let Ok(serial) = u8::try_from(query.serial) else {
-        return Vec::new();
+    let tracks = &scope.store.tracks;
+    let times: Vec<Times<'_>> = tracks.iter().map(|t| t.times(scope.lines)).collect();
+    let is_named = |&(track, position): &(usize, u32)| {
+        !matches!(tracks[track].kind, TrackKind::Counter { .. })
+            && times[track].at(position as usize).1 == query.duration_ps
+            && scope.store.left_out[track].binary_search(&position).is_err()
+            && name_is(scope, tracks[track].locate(position), &query.name)
     };
-    for (track, t) in scope.store.tracks.iter().enumerate() {
-        if matches!(t.kind, TrackKind::Counter { .. }) {
-            continue;
-        }
-        let times = t.times(scope.lines);
-        let serials = &scope.store.serials[track];
-        let first = times.first(|begin| begin >= query.begin_ps);
-        for position in first..times.len() {
-            let (begin_ps, duration_ps) = times.at(position);
-            if begin_ps != query.begin_ps {
-                break;
-            }
-            let position = position as u32;
-            if duration_ps == query.duration_ps
-                && serials.of(position) == serial
-                && serials.shows(position)
-                && name_is(scope, t.locate(position), &query.name)
-            {
-                return vec![Selected { track, positions: vec![position] }];
-            }
-        }
-    }
-    Vec::new()
+    let of_begin = serials::at(&times, query.begin_ps);
+    let named = usize::try_from(query.serial).ok().and_then(|serial| of_begin.get(serial).copied()).filter(is_named);
+    named.map(|(track, position)| Selected { track, positions: vec![position] }).into_iter().collect()
 }
 
 fn name_is(scope: &Scope<'_>, (line, idx): (u32, u32), name: &str) -> bool {

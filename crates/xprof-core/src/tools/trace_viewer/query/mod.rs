@@ -9,9 +9,13 @@ mod rows;
 mod thin;
 mod window;
 
+use rayon::prelude::*;
+
+use self::rows::SelectedRow;
 use super::options::{Options, Query};
 use super::store::merge::Ascending;
-use super::store::tracks::TrackKind;
+use super::store::serials::{self, Serials};
+use super::store::tracks::{Times, TrackKind};
 use super::store::{Ahead, TraceStore};
 use super::thinning::LAST_LEVEL;
 use super::window::Window;
@@ -30,7 +34,10 @@ pub struct Selected {
 
 /// Answers a query.
 pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result<Window> {
-    let ahead = if matches!(options.query, Query::Window(_)) { Ahead::OfWindows } else { Ahead::Nothing };
+    let ahead = match options.query {
+        Query::Window(query) => Ahead::OfWindow(query),
+        _ => Ahead::Nothing,
+    };
     let store = &*TraceStore::of(prepared, ahead, diag)?;
     let lines = &store.lines(prepared)[..];
     let scope = Scope { prepared, store, lines };
@@ -47,7 +54,8 @@ pub fn answer(prepared: &Prepared, options: &Options, diag: &mut Diag) -> Result
     let by_level = matches!(options.query, Query::Search { .. });
     let rows =
         rows::of(&scope, selected, if by_level { Some(store.levels(prepared, LAST_LEVEL, diag)?) } else { None });
-    let mut window = build::window(&scope, &rows, with_args, diag)?;
+    let serials = scope.serials(&rows, diag)?;
+    let mut window = build::window(&scope, &rows, &serials, with_args, diag)?;
     match options.query {
         Query::Details(_) => window.not_found = rows.is_empty(),
         // parity: a list has the frames of the whole trace, whether or not its events refer to them.
@@ -77,13 +85,10 @@ pub fn whole(prepared: &Prepared, diag: &mut Diag) -> Result<Window> {
         .filter(is_shown)
         .map(|track| Selected { track, positions: (0..n_of(track)).collect() })
         .collect();
-    let mut window = build::window(&scope, &rows::of(&scope, selected, None), false, diag)?;
+    let mut window = build::window(&scope, &rows::of(&scope, selected, None), &Serials::default(), false, diag)?;
     let texts = &window.texts;
     for process in &mut window.processes {
         process.threads.retain(|&(_, name)| !texts[name as usize].starts_with(HIDDEN_IN_WHOLE));
-    }
-    for row in &mut window.rows {
-        row.events.serials = Vec::new();
     }
     Ok(window)
 }
@@ -96,6 +101,21 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// The ranks of the events of some rows.
+    fn serials(&self, rows: &[SelectedRow], diag: &Diag) -> Result<Serials> {
+        let times: Vec<Times<'_>> = self.store.tracks.iter().map(|t| t.times(self.lines)).collect();
+        let mut asked = vec![Vec::new(); times.len()];
+        for row in rows {
+            match row {
+                SelectedRow::Track(s) => asked[s.track].extend_from_slice(&s.positions),
+                SelectedRow::Shared(events) => events.iter().for_each(|&(track, at)| asked[track as usize].push(at)),
+            }
+        }
+        // Lists of a search are ordered by level.
+        asked.par_iter_mut().filter(|positions| !positions.is_sorted()).for_each(|positions| positions.sort_unstable());
+        serials::of(&times, &asked, diag)
+    }
+
     /// The positions of a track's events that hide unless intermediate DMA events are asked for; ascending.
     fn intermediate_dma(&self, track: usize) -> impl Iterator<Item = u32> + '_ {
         const IN_AND_OUT: u8 = 3;

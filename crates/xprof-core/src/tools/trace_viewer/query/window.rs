@@ -7,69 +7,19 @@
 use rayon::prelude::*;
 
 use super::{Scope, Selected, comes_to, thin};
-use crate::tools::trace_viewer::options::{WindowQuery, truncated_ps};
-use crate::tools::trace_viewer::store::STREAMING_THRESHOLD;
+use crate::tools::trace_viewer::bounds::Bounds;
+use crate::tools::trace_viewer::options::WindowQuery;
 use crate::tools::trace_viewer::store::levels::Levels;
 use crate::tools::trace_viewer::store::merge::Ascending;
 use crate::tools::trace_viewer::store::tracks::{Times, TrackKind};
-use crate::tools::trace_viewer::thinning::{LAST_LEVEL, resolution_ps};
 use crate::{Diag, Result};
-
-/// A window on one host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bounds {
-    start_ps: u64,
-    end_ps: u64,
-    /// Whether the window is one instant because its end lies before its start; then nothing is left out or thinned.
-    is_instant: bool,
-    /// What lies closer together is thinned; 0 for nothing.
-    resolution_ps: u64,
-}
-
-impl Bounds {
-    fn new(query: &WindowQuery, min_ps: u64, max_ps: u64, n_events: u64) -> Self {
-        let (start_ps, end_ps) = match (truncated_ps(query.start_ms), truncated_ps(query.end_ms)) {
-            (0, 0) => (min_ps, max_ps),
-            (start, end) => (start.max(min_ps), end.min(max_ps)),
-        };
-        let resolution = if n_events < STREAMING_THRESHOLD { 0 } else { query.resolution };
-        let length_ps = end_ps.saturating_sub(start_ps);
-        Self {
-            start_ps,
-            end_ps: end_ps.max(start_ps),
-            is_instant: end_ps <= start_ps,
-            resolution_ps: if resolution == 0 { 0 } else { (length_ps as f64 / resolution as f64).round() as u64 },
-        }
-    }
-
-    /// The finest level that can hold events worth showing.
-    fn last_level(&self) -> u8 {
-        (0..LAST_LEVEL).find(|&level| self.resolution_ps >= resolution_ps(level)).unwrap_or(LAST_LEVEL)
-    }
-
-    /// The first begin that is read of a level. parity: this bounds slices by their length, but asynchronous events and
-    /// flows may be longer than their level says, and then they are missing from windows that begin inside them.
-    fn first_begin_ps(&self, level: u8) -> u64 {
-        level.checked_sub(1).map_or(0, |coarser| self.start_ps.saturating_sub(resolution_ps(coarser)))
-    }
-
-    fn overlaps(&self, begin_ps: u64, duration_ps: u64) -> bool {
-        self.is_instant || (self.start_ps <= begin_ps.wrapping_add(duration_ps) && begin_ps <= self.end_ps)
-    }
-
-    fn thins(&self) -> bool {
-        self.resolution_ps > 0 && !self.is_instant
-    }
-}
 
 /// The events of a window, by track.
 pub fn select(scope: &Scope<'_>, query: &WindowQuery, full_dma: bool, diag: &Diag) -> Result<Vec<Selected>> {
     let store = scope.store;
     let bounds = Bounds::new(query, store.min_ps, store.max_ps, store.n_events);
     let times: Vec<Times<'_>> = store.tracks.iter().map(|t| t.times(scope.lines)).collect();
-    // Without a begin inside the trace every level is read from its first event, so which level that is does not matter.
-    let needs_levels = bounds.resolution_ps > 0 || bounds.start_ps != store.min_ps;
-    let levels = if needs_levels { Some(store.levels(scope.prepared, bounds.last_level(), diag)?) } else { None };
+    let levels = bounds.needs_levels().then(|| store.levels(scope.prepared, bounds.last_level(), diag)).transpose()?;
     let mut selected: Vec<Selected> = (0..store.tracks.len())
         .into_par_iter()
         .with_max_len(1)
@@ -101,9 +51,9 @@ pub fn select(scope: &Scope<'_>, query: &WindowQuery, full_dma: bool, diag: &Dia
 }
 
 fn of_track(scope: &Scope<'_>, bounds: &Bounds, times: &Times<'_>, track: usize) -> Vec<u32> {
-    let serials = &scope.store.serials[track];
+    let mut left_out = scope.store.left_out[track].iter().copied().peekable();
     let n = times.first(|begin| begin > bounds.end_ps);
-    (0..n as u32).filter(|&position| serials.shows(position)).collect()
+    (0..n as u32).filter(|&position| !comes_to(&mut left_out, position)).collect()
 }
 
 fn of_levels(bounds: &Bounds, times: &Times<'_>, levels: &Levels) -> Vec<u32> {

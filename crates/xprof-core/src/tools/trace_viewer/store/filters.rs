@@ -8,8 +8,11 @@
 //!
 //! Most neighbouring filters have taken the same events and so are in the same state, so the filters of a thread are kept
 //! as groups of equal state: an event costs as many looks as there are different states above its own level, not twelve.
+//! Most events pass them all: for those one look is enough, because the filters say in advance when none will admit.
 
-use crate::tools::trace_viewer::thinning::{Ends, LAST_LEVEL, N_RESOLUTIONS, level_of_length};
+use std::ops::Range;
+
+use crate::tools::trace_viewer::thinning::{Ends, LAST_LEVEL, N_RESOLUTIONS, level_of_length, resolution_ps};
 
 /// All filters of one counter or of one name of async events: the begin that each has taken last.
 #[derive(Debug)]
@@ -47,6 +50,10 @@ pub struct Filters {
     groups: [Group; N_RESOLUTIONS],
     n_groups: usize,
     end: u8,
+    /// Events that begin in it are admitted by their length or not at all.
+    quiet: Range<u64>,
+    /// Events that are shorter are not admitted for their length.
+    short_ps: u64,
 }
 
 /// Filters in equal state: those from `first` to the next group's first.
@@ -59,13 +66,19 @@ struct Group {
 impl Filters {
     /// Filters of the levels below `end` that have seen nothing.
     pub fn new(end: u8) -> Self {
-        Self { groups: Default::default(), n_groups: 1, end }
+        let short_ps = end.checked_sub(1).map_or(u64::MAX, resolution_ps);
+        Self { groups: Default::default(), n_groups: 1, end, quiet: 0..0, short_ps }
     }
 
     /// The first filter that admits an event without flow; it and all finer ones take it.
     #[inline]
     pub fn admit(&mut self, begin_ps: u64, duration_ps: u64) -> u8 {
-        self.admit_if(begin_ps, duration_ps, |_| false)
+        if duration_ps < self.short_ps && self.quiet.contains(&begin_ps) {
+            return LAST_LEVEL;
+        }
+        let level = self.admit_if(begin_ps, duration_ps, |_| false);
+        self.find_quiet();
+        level
     }
 
     /// As [`Filters::admit`], but where neither length nor gap is enough, `or_else` is asked with the level.
@@ -92,6 +105,7 @@ impl Filters {
         if level < self.end {
             let group = (0..self.n_groups).rfind(|&i| self.groups[i].first <= level).unwrap_or(0);
             self.take(group, level, begin_ps, begin_ps.wrapping_add(duration_ps));
+            self.find_quiet();
         }
         level
     }
@@ -118,6 +132,16 @@ impl Filters {
             }
         }
         self.n_groups = kept + 1;
+    }
+
+    /// Finds when no filter admits a short event: as long as each has a sibling that is too near.
+    fn find_quiet(&mut self) {
+        let near = |i: usize| {
+            let finest = self.next_first(i).checked_sub(1)?;
+            Some(self.groups[i].ends.near(resolution_ps(finest)))
+        };
+        let both = |a: Range<u64>, b: Range<u64>| a.start.max(b.start)..a.end.min(b.end);
+        self.quiet = (0..self.n_groups).filter_map(near).fold(0..u64::MAX, both);
     }
 
     /// Parts group `i` in two; the second begins at `level`.

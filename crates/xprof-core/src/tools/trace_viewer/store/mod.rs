@@ -3,8 +3,8 @@
 //! Takes a prepared trace and refers to its columns; gives what every query needs and none computes again.
 //! It must not hold events: what it adds to a trace is a few bytes per event.
 //!
-//! The store lives with its [`Prepared`] trace. Levels of detail are made when the first query needs them: below
-//! [`STREAMING_THRESHOLD`] events a query of the whole trace returns everything and needs none.
+//! The store lives with its [`Prepared`] trace. Levels of detail are made when the first query needs them, at first no finer
+//! ones than it needs: to find out about the fine ones is most of the work, and large windows are asked for first.
 
 mod filters;
 pub mod flows;
@@ -25,7 +25,6 @@ use self::flows::FlowNumbers;
 use self::levels::{FlowLevels, Levels};
 use self::merge::Ascending;
 use self::scan::LineScan;
-use self::serials::Serials;
 use self::tracks::{Device, Times, Track};
 use crate::diag::ProblemKind;
 use crate::parallel::largest_first;
@@ -34,15 +33,11 @@ use crate::prep::derived::{ShownLine, TimelineLine, TimelineLines, timeline};
 use crate::prep::flows::PlaneFlows;
 use crate::prep::memo::Memoized;
 use crate::prep::planes;
+use crate::tools::trace_viewer::bounds::Bounds;
+use crate::tools::trace_viewer::options::WindowQuery;
 use crate::tools::trace_viewer::thinning::LAST_LEVEL;
 use crate::xspace::Plane;
 use crate::{Diag, Result};
-
-/// A trace with fewer events than this is always returned whole (`parity:` the resolution is then ignored).
-pub const STREAMING_THRESHOLD: u64 = 500_000;
-
-/// Levels below this one, down to 100 µs, are enough for a window of a second or more, which is what is asked for first.
-const COARSE_END: u8 = 5;
 
 /// Everything about the timeline of one host that does not depend on the query.
 #[derive(Debug)]
@@ -51,8 +46,8 @@ pub struct TraceStore {
     pub devices: Vec<Device>,
     /// Sorted by device, then as [`tracks::TrackKind`] says.
     pub tracks: Vec<Track>,
-    /// Of each track.
-    pub serials: Vec<Serials>,
+    /// Of each track, the ascending positions of events that are not shown.
+    pub left_out: Vec<Vec<u32>>,
     /// Begin of the first event; 0 without events.
     pub min_ps: u64,
     /// End of the last event.
@@ -63,8 +58,8 @@ pub struct TraceStore {
     /// Plane, and line of the plane's timeline, of each line that is shown.
     lines: Vec<(u32, u32)>,
     flow_numbers: OnceLock<FlowNumbers>,
-    /// Of each track; only the levels below [`COARSE_END`] are told apart.
-    coarse_levels: OnceLock<Vec<Levels>>,
+    /// Of each track; only the levels below the one given are told apart.
+    coarse_levels: Option<(u8, Vec<Levels>)>,
     /// Of each track.
     levels: OnceLock<Vec<Levels>>,
     long_texts: OnceLock<Vec<ByteString>>,
@@ -72,19 +67,28 @@ pub struct TraceStore {
 }
 
 /// What is made together with the store because the query needs it anyway: it is done sooner than one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Ahead {
     /// Nothing.
     Nothing,
-    /// Coarse levels of detail and long texts, without which there is no window of a large trace.
-    OfWindows,
+    /// The levels of detail that this window needs and long texts, without which there is no window of a large trace.
+    OfWindow(WindowQuery),
+}
+
+impl Ahead {
+    fn window(self, min_ps: u64, max_ps: u64, n_events: u64) -> Option<Bounds> {
+        match self {
+            Self::Nothing => None,
+            Self::OfWindow(query) => Some(Bounds::new(&query, min_ps, max_ps, n_events)),
+        }
+    }
 }
 
 impl Memoized for TraceStore {
     fn weight(&self) -> usize {
-        let levels = [&self.coarse_levels, &self.levels].into_iter().filter_map(OnceLock::get).flatten();
+        let levels = self.coarse_levels.iter().map(|(_, levels)| levels).chain(self.levels.get()).flatten();
         self.tracks.iter().map(Track::weight).sum::<usize>()
-            + self.serials.iter().map(Serials::weight).sum::<usize>()
+            + self.left_out.iter().map(|positions| positions.capacity() * 4).sum::<usize>()
             + timeline_weight(&self.timeline)
             + levels.map(Levels::weight).sum::<usize>()
             + self.flow_numbers.get().map_or(0, FlowNumbers::weight)
@@ -123,44 +127,37 @@ impl TraceStore {
         });
         let tracks = tracks::tracks(&shown, scans, &device_of);
         let times: Vec<Times<'_>> = tracks.iter().map(|t| t.times(&shown)).collect();
-        // What flows decide takes one sequence, so everything else is made beside it.
         let n_all: usize = times.iter().map(Times::len).sum();
-        let is_large = ahead == Ahead::OfWindows && n_all as u64 >= STREAMING_THRESHOLD;
-        let by_flow = || {
-            let numbers = FlowNumbers::new(&tracks);
-            let levels = flows::levels(&tracks, &times, &numbers, COARSE_END, diag)?;
-            Ok((numbers, levels))
-        };
-        let others = || {
-            let serials = serials::of(&times, diag)?;
-            let levels = is_large.then(|| levels_of(&tracks, &times, &serials, None, COARSE_END, diag)).transpose()?;
-            let texts = is_large.then(|| frames::all_long_texts(&shown, diag)).transpose()?;
-            Ok((serials, levels, texts))
-        };
-        let (by_flow, others) = rayon::join(|| is_large.then(by_flow).transpose(), others);
-        let (by_flow, (serials, without_flows, long_texts)) = (by_flow?, others?);
-        let (flow_numbers, flow_levels) = by_flow.unzip();
-        let with_flows = flow_levels
-            .map(|levels| levels_of(&tracks, &times, &serials, Some(&levels), COARSE_END, diag))
-            .transpose()?;
-        let coarse_levels = without_flows.zip(with_flows).map(|(without, with)| in_order(without, with));
-        let n_left_out: usize = serials.iter().map(|s| s.left_out.len()).sum();
-        problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || format!("host {}", prepared.host));
-        let n_events = n_all - n_left_out;
         let (min_ps, max_ps) = span(&times);
+        let left_out = serials::left_out(&times, diag)?;
+        let n_left_out: usize = left_out.iter().map(Vec::len).sum();
+        let n_events = (n_all - n_left_out) as u64;
+        problems.count_n(ProblemKind::CrowdedTimestamp, n_left_out as u64, || format!("host {}", prepared.host));
+        let first = ahead.window(min_ps, max_ps, n_events).filter(Bounds::thins);
+        let end = first.map(|bounds| (bounds.last_level() + 1).min(LAST_LEVEL));
+        let made = end.map(|end| {
+            let levels = || coarse_levels(&tracks, &times, &left_out, end, diag);
+            let (levels, texts) = rayon::join(levels, || frames::all_long_texts(&shown, diag));
+            let (numbers, levels) = levels?;
+            Ok((numbers, (end, levels), texts?))
+        });
+        let (flow_numbers, coarse_levels, long_texts) = match made.transpose()? {
+            Some((numbers, levels, texts)) => (Some(numbers), Some(levels), Some(texts)),
+            None => (None, None, None),
+        };
         drop(times);
         drop(shown);
         Ok(Self {
             devices,
             tracks,
-            serials,
+            left_out,
             min_ps,
             max_ps,
-            n_events: n_events as u64,
+            n_events,
             timeline,
             lines,
             flow_numbers: once(flow_numbers),
-            coarse_levels: once(coarse_levels),
+            coarse_levels,
             levels: OnceLock::new(),
             long_texts: once(long_texts),
             problems,
@@ -182,21 +179,19 @@ impl TraceStore {
         if let Some(levels) = self.levels.get() {
             return Ok(levels);
         }
-        let (made, end) =
-            if last < COARSE_END { (&self.coarse_levels, COARSE_END) } else { (&self.levels, LAST_LEVEL) };
-        if let Some(levels) = made.get() {
+        if let Some((_, levels)) = self.coarse_levels.as_ref().filter(|&&(end, _)| last < end) {
             return Ok(levels);
         }
         // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
         // Two queries at once do the work twice and get the same.
         let lines = self.lines(prepared);
         let times: Vec<Times<'_>> = self.tracks.iter().map(|t| t.times(&lines)).collect();
-        let of = |by_flow| levels_of(&self.tracks, &times, &self.serials, by_flow, end, diag);
+        let of = |by_flow| levels_of(&self.tracks, &times, &self.left_out, by_flow, LAST_LEVEL, diag);
         // Tracks without flows need not wait for what flows decide.
         let (by_flow, without) =
-            rayon::join(|| flows::levels(&self.tracks, &times, self.flow_numbers(), end, diag), || of(None));
+            rayon::join(|| flows::levels(&self.tracks, &times, self.flow_numbers(), LAST_LEVEL, diag), || of(None));
         let levels = in_order(without?, of(Some(&by_flow?))?);
-        Ok(made.get_or_init(|| levels))
+        Ok(self.levels.get_or_init(|| levels))
     }
 
     /// The flows of all tracks, numbered at the first call.
@@ -218,11 +213,31 @@ impl TraceStore {
     }
 }
 
+/// Levels below `end` of all tracks, and the flows that they took.
+fn coarse_levels(
+    tracks: &[Track],
+    times: &[Times<'_>],
+    left_out: &[Vec<u32>],
+    end: u8,
+    diag: &Diag,
+) -> Result<(FlowNumbers, Vec<Levels>)> {
+    let by_flow = || {
+        let numbers = FlowNumbers::new(tracks);
+        let levels = flows::levels(tracks, times, &numbers, end, diag)?;
+        Ok((numbers, levels))
+    };
+    // What flows decide takes one sequence, so tracks without flows are looked at beside it.
+    let (by_flow, without) = rayon::join(by_flow, || levels_of(tracks, times, left_out, None, end, diag));
+    let (numbers, by_flow) = by_flow?;
+    let with = levels_of(tracks, times, left_out, Some(&by_flow), end, diag)?;
+    Ok((numbers, in_order(without?, with)))
+}
+
 /// Levels below `end` of the tracks that have flows, if the levels of flows are given, or of the others; each with its track.
 fn levels_of(
     tracks: &[Track],
     times: &[Times<'_>],
-    serials: &[Serials],
+    left_out: &[Vec<u32>],
     by_flow: Option<&[Vec<u8>]>,
     end: u8,
     diag: &Diag,
@@ -233,7 +248,7 @@ fn levels_of(
         let make = if track.is_row() { levels::of_row } else { levels::of_thread };
         let levels = by_flow.map_or(&[][..], |by_flow| &by_flow[i]);
         let flows = FlowLevels { positions: &track.flows.positions, levels };
-        Ok((i, make(&times[i], flows, &serials[i].left_out, end)))
+        Ok((i, make(&times[i], flows, &left_out[i], end)))
     };
     let concerned: Vec<usize> =
         (0..tracks.len()).filter(|&i| tracks[i].flows.is_empty() == by_flow.is_none()).collect();

@@ -5,18 +5,19 @@
 
 use std::cmp::Reverse;
 
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::tracks::{TrackFlows, TrackKind, thread_id};
 use crate::prep::derived::ShownLine;
-use crate::prep::flows::PlaneFlows;
+use crate::prep::flows::{Flow, PlaneFlows};
 use crate::tools::trace_viewer::facts;
 use crate::xspace::schema::line_names;
 use crate::xspace::{Event, Plane, StatKind, StatValue};
 use crate::{Diag, Result};
 
-/// How many events are looked at between two looks at the cancellation.
-const CHECK_EVERY: usize = 1 << 16;
+/// How many events of a line are looked at by one thread at a time.
+const PIECE_EVENTS: usize = 1 << 13;
 
 /// Which events of a line belong to a track, in the order of the track.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +120,32 @@ impl Asyncs {
     }
 }
 
+/// The events of a line that have flows, in pieces that were looked at in parallel: place, flow, whether asynchronous.
+fn links(
+    line: &ShownLine<'_>,
+    flows: &PlaneFlows,
+    internal: &[bool],
+    diag: &Diag,
+) -> Result<Vec<Vec<(u32, Flow, bool)>>> {
+    let (plane, line) = (line.plane, line.line);
+    let may_be_async = line.stat_kinds.contains(StatKind::IsAsync);
+    let link = |event: Event<'_>| {
+        if is_internal(internal, event.metadata_row()) {
+            return None;
+        }
+        let flow = flows.of(&event)?;
+        // Only what has a flow can be asynchronous.
+        let is_async = may_be_async && event.stat(StatKind::IsAsync).is_some_and(StatValue::is_int);
+        Some((event.idx as u32, flow, is_async))
+    };
+    let piece = |first: usize| {
+        diag.check()?;
+        let marked = line.marked(first..line.events.len().min(first + PIECE_EVENTS));
+        Ok(marked.map(|idx| Event { plane, line, idx }).filter_map(link).collect())
+    };
+    (0..line.events.len()).into_par_iter().step_by(PIECE_EVENTS).map(piece).collect()
+}
+
 fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool], diag: &Diag) -> Result<LineScan> {
     // Nearly every line of a large trace is one thread as it is; its events need not be looked at.
     if internal.is_empty() && !flows.any_on(line.line) {
@@ -129,7 +156,6 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
         return Ok(LineScan { tracks, was_unsorted: false });
     }
     let (plane, shown) = (line.plane, line.line);
-    let may_be_async = shown.stat_kinds.contains(StatKind::IsAsync);
     let mut not_slices: Vec<u32> = if internal.is_empty() {
         Vec::new()
     } else {
@@ -138,21 +164,12 @@ fn slices_and_asyncs(line: &ShownLine<'_>, flows: &PlaneFlows, internal: &[bool]
     let n_internal = not_slices.len();
     let mut slice_flows = TrackFlows::default();
     let mut asyncs = Asyncs::default();
-    // Only marked events have flows, and only what has a flow can be asynchronous.
-    for (n, event) in shown.marked().filter_map(|idx| shown.event(plane, idx)).enumerate() {
-        if n % CHECK_EVERY == 0 {
-            diag.check()?;
-        }
-        if is_internal(internal, event.metadata_row()) {
-            continue;
-        }
-        let Some(flow) = flows.of(&event) else { continue };
-        let idx = event.idx as u32;
-        if may_be_async && event.stat(StatKind::IsAsync).is_some_and(StatValue::is_int) {
-            not_slices.push(idx);
-            asyncs.of(&event).push(idx, flow);
+    for (event, flow, is_async) in links(line, flows, internal, diag)?.into_iter().flatten() {
+        if is_async {
+            not_slices.push(event);
+            asyncs.of(&Event { plane, line: shown, idx: event as usize }).push(event, flow);
         } else {
-            slice_flows.push(idx, flow);
+            slice_flows.push(event, flow);
         }
     }
     if n_internal > 0 && not_slices.len() > n_internal {

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use bytestring::ByteString;
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -325,7 +326,8 @@ pub fn tracks(lines: &[ShownLine<'_>], scans: Vec<LineScan>, device_of: &[u32]) 
             parts.entry((device, kind)).or_default().push(Part { line: line as u32, pick, flows });
         }
     }
-    parts.into_iter().map(|((device, kind), parts)| track(lines, device, kind, parts)).collect()
+    let parts: Vec<_> = parts.into_iter().collect();
+    parts.into_par_iter().with_max_len(1).map(|((device, kind), parts)| track(lines, device, kind, parts)).collect()
 }
 
 fn track(lines: &[ShownLine<'_>], device: u32, kind: TrackKind, mut parts: Vec<Part>) -> Track {

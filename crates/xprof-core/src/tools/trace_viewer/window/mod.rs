@@ -153,6 +153,22 @@ impl Events {
     }
 }
 
+impl Row {
+    /// Gives all texts that it refers to other indices.
+    pub fn change_texts(&mut self, new: impl Fn(u32) -> u32) {
+        if let RowKind::Counter(name) | RowKind::Async(name) = &mut self.kind {
+            *name = new(*name);
+        }
+        self.events.names.iter_mut().for_each(|name| *name = new(*name));
+        for (name, value) in &mut self.events.args {
+            *name = new(*name);
+            if let Value::Text(text) | Value::Frame(text) = value {
+                *text = new(*text);
+            }
+        }
+    }
+}
+
 impl Window {
     /// A text by index; an empty one if there is none.
     pub fn text(&self, idx: u32) -> &str {
