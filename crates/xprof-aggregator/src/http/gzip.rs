@@ -21,6 +21,9 @@ use super::encode::BodyTag;
 /// Large enough that the start of a chunk costs nothing, small enough that all threads have work.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Room for what becomes of most large bodies: it is not memory before it is written, while a place that grows is copied.
+const ROOM_BYTES: usize = 16 << 20;
+
 /// Magic number, deflate, no flags, no time, fastest level, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
 
@@ -31,7 +34,7 @@ pub fn encode(body: &[u8]) -> io::Result<Bytes> {
 
 fn encode_chunks(body: &[u8], chunk_bytes: usize) -> io::Result<Bytes> {
     let chunks: Vec<&[u8]> = body.chunks(chunk_bytes).collect();
-    let mut packer = Packer::new();
+    let mut packer = Packer::new(body.len() / 4);
     packer.append(&chunks);
     packer.finish().map(|packed| packed.body)
 }
@@ -61,15 +64,11 @@ struct Packer {
 }
 
 impl Packer {
-    fn new() -> Self {
-        Self {
-            out: HEADER.to_vec(),
-            crc: Crc::new(),
-            length: 0,
-            tag: BodyTag::default(),
-            error: None,
-            tools: Mutex::default(),
-        }
+    /// With room for so many bytes.
+    fn new(room: usize) -> Self {
+        let mut out = Vec::with_capacity(HEADER.len() + room);
+        out.extend_from_slice(&HEADER);
+        Self { out, crc: Crc::new(), length: 0, tag: BodyTag::default(), error: None, tools: Mutex::default() }
     }
 
     /// Compresses chunks, each by one thread.
@@ -113,6 +112,9 @@ impl Packer {
         self.out.extend_from_slice(&self.crc.sum().to_le_bytes());
         // The format keeps the length modulo 2^32.
         self.out.extend_from_slice(&(self.length as u32).to_le_bytes());
+        if self.out.len() < self.out.capacity() / 2 {
+            self.out.shrink_to_fit();
+        }
         Ok(Packed { body: self.out.into(), length: self.length, tag: self.tag })
     }
 }
@@ -131,7 +133,11 @@ impl GzipSink {
 
 impl Sink for GzipSink {
     fn append(&mut self, buffers: &[Vec<u8>]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Packer::new).append(buffers);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| Packer::new(ROOM_BYTES))
+            .append(buffers);
     }
 }
 

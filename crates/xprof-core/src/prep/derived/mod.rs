@@ -15,10 +15,10 @@ mod symbols;
 mod tpu;
 
 use bytestring::ByteString;
-use rayon::prelude::*;
 
 use self::names::Names;
 use super::{Prepared, planes};
+use crate::parallel::largest_first;
 use crate::xspace::{Event, Line, Plane};
 use crate::{Diag, Result};
 
@@ -114,13 +114,35 @@ impl TimelinePlane {
     }
 }
 
-/// The lines that the timeline shows.
-pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
+/// The lines that the timeline shows, and what `look` gives for each plane: it is called as soon as the plane's lines are
+/// known, while those of others are derived.
+pub fn timeline<R: Send>(
+    prepared: &Prepared,
+    look: impl Fn(&Plane, &TimelinePlane) -> Result<R> + Sync,
+    diag: &Diag,
+) -> Result<(TimelineLines, Vec<R>)> {
     let all = &prepared.space.planes;
+    let derive = derivation(prepared, diag)?;
+    let of_plane = |&(idx, plane): &(usize, &Plane)| {
+        diag.check()?;
+        let shown = derive(idx, plane)?;
+        let seen = look(plane, &shown)?;
+        Ok((shown, seen))
+    };
+    let n_events = |&(_, plane): &(usize, &Plane)| plane.lines.iter().map(|line| line.events.len()).sum();
+    let planes: Vec<(usize, &Plane)> = all.iter().enumerate().collect();
+    let (planes, seen) = largest_first(&planes, n_events, of_plane)?.into_iter().unzip();
+    Ok((TimelineLines { planes }, seen))
+}
+
+/// How lines are derived on each plane, given its index.
+fn derivation<'a>(
+    prepared: &'a Prepared,
+    diag: &'a Diag,
+) -> Result<Box<dyn Fn(usize, &Plane) -> Result<TimelinePlane> + Sync + 'a>> {
     if prepared.already_grouped {
-        return Ok(TimelineLines { planes: all.iter().map(TimelinePlane::unchanged).collect() });
+        return Ok(Box::new(|_, plane| Ok(TimelinePlane::unchanged(plane))));
     }
-    let diag: &Diag = diag;
     let symbols = symbols::Symbols::new(&prepared.space);
     let scopes = scopes::Scopes::new(&prepared.space);
     let launches = launches::collect(prepared, diag)?;
@@ -132,21 +154,14 @@ pub fn timeline(prepared: &Prepared, diag: &mut Diag) -> Result<TimelineLines> {
             n_gpus - 1
         })
     };
-    let gpus: Vec<Option<u64>> = all.iter().map(number_gpu).collect();
-    let planes = all
-        .par_iter()
-        .zip(gpus)
-        .with_max_len(1)
-        .map(|(plane, gpu)| {
-            diag.check()?;
-            if planes::tensor_core(&plane.name).is_some() {
-                tpu::derive(plane, diag)
-            } else if let Some(device) = gpu {
-                gpu::derive(plane, device, &symbols, &scopes, &launches, &prepared.groups, diag)
-            } else {
-                Ok(TimelinePlane::unchanged(plane))
-            }
-        })
-        .collect::<Result<_>>()?;
-    Ok(TimelineLines { planes })
+    let gpus: Vec<Option<u64>> = prepared.space.planes.iter().map(number_gpu).collect();
+    Ok(Box::new(move |idx, plane| {
+        if planes::tensor_core(&plane.name).is_some() {
+            tpu::derive(plane, diag)
+        } else if let Some(device) = gpus[idx] {
+            gpu::derive(plane, device, &symbols, &scopes, &launches, &prepared.groups, diag)
+        } else {
+            Ok(TimelinePlane::unchanged(plane))
+        }
+    }))
 }

@@ -32,7 +32,7 @@ struct ShownPlane {
 
 /// Appends the whole answer with the earliest `max_events` events.
 pub fn write(prepared: &Prepared, max_events: usize, diag: &mut Diag, out: &mut Vec<u8>) -> Result<()> {
-    let timeline = timeline(prepared, diag)?;
+    let (timeline, _) = timeline(prepared, |_, _| Ok(()), diag)?;
     out.extend_from_slice(b"{\"displayTimeUnit\":\"ns\",\"metadata\":{\"highres-ticks\":true},\n\"traceEvents\":[\n");
     trace_events(prepared, &timeline, max_events, diag, out)?;
     out.extend_from_slice(b"{}]}\n");

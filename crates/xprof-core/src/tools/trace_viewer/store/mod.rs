@@ -29,10 +29,9 @@ use self::tracks::{Device, Times, Track};
 use crate::diag::ProblemKind;
 use crate::parallel::largest_first;
 use crate::prep::Prepared;
-use crate::prep::derived::{ShownLine, TimelineLine, TimelineLines, timeline};
+use crate::prep::derived::{ShownLine, TimelineLine, TimelineLines, TimelinePlane, timeline};
 use crate::prep::flows::PlaneFlows;
 use crate::prep::memo::Memoized;
-use crate::prep::planes;
 use crate::tools::trace_viewer::bounds::Bounds;
 use crate::tools::trace_viewer::options::WindowQuery;
 use crate::tools::trace_viewer::thinning::LAST_LEVEL;
@@ -105,9 +104,11 @@ impl TraceStore {
 
     fn build(prepared: &Prepared, ahead: Ahead, diag: &Diag) -> Result<Self> {
         let mut problems = diag.fork();
-        // Nothing is derived for hosts, so their lines need not wait for those of devices.
-        let (timeline, hosts) = rayon::join(|| timeline(prepared, &mut problems), || scan_hosts(prepared, diag));
-        let (timeline, hosts) = (timeline?, hosts?);
+        let scan = |plane: &Plane, timeline: &TimelinePlane| {
+            let lines: Vec<ShownLine<'_>> = timeline.shown(plane).collect();
+            scan_plane(prepared, plane, &lines, diag)
+        };
+        let (timeline, mut scans) = timeline(prepared, scan, diag)?;
         let (mut devices, shown_planes) =
             tracks::devices(&prepared.space, |plane| timeline.planes.get(plane).is_some_and(|p| !p.lines.is_empty()));
         let (mut lines, mut device_of) = (Vec::new(), Vec::new());
@@ -117,7 +118,8 @@ impl TraceStore {
             device_of.extend(std::iter::repeat_n(device as u32, n_lines));
         }
         let shown = shown_lines(prepared, &timeline, &lines);
-        let scans = scan_rest(prepared, &lines, &shown, hosts, diag)?;
+        let scans: Vec<LineScan> =
+            shown_planes.iter().flat_map(|&(plane, _)| std::mem::take(&mut scans[plane])).collect();
         for (scan, line) in scans.iter().zip(&shown) {
             let example = || format!("line {:?} of plane {:?}", line.name(), line.plane.name);
             problems.count_n(ProblemKind::UnsortedLine, u64::from(scan.was_unsorted), example);
@@ -275,40 +277,6 @@ fn shown_lines<'a>(prepared: &'a Prepared, timeline: &'a TimelineLines, lines: &
         }
     }
     shown
-}
-
-/// The lines of all hosts, by the index of their plane.
-fn scan_hosts(prepared: &Prepared, diag: &Diag) -> Result<FxHashMap<usize, Vec<LineScan>>> {
-    let planes = prepared.space.planes.iter().enumerate().filter(|(_, plane)| planes::is_host(&plane.name));
-    let scan = |(idx, plane): (usize, &Plane)| {
-        let line = |line| ShownLine { plane, line, id: line.shown_id() };
-        let lines: Vec<ShownLine<'_>> = plane.lines.iter().map(line).collect();
-        Ok((idx, scan_plane(prepared, plane, &lines, diag)?))
-    };
-    planes.map(scan).collect()
-}
-
-/// The lines of all planes that are shown, of which some are scanned already.
-fn scan_rest(
-    prepared: &Prepared,
-    lines: &[(u32, u32)],
-    shown: &[ShownLine<'_>],
-    mut known: FxHashMap<usize, Vec<LineScan>>,
-    diag: &Diag,
-) -> Result<Vec<LineScan>> {
-    let (mut rest, mut planes) = (shown, Vec::new());
-    for of_plane in lines.chunk_by(|a, b| a.0 == b.0) {
-        let (shown, others) = rest.split_at(of_plane.len());
-        rest = others;
-        let plane = of_plane[0].0 as usize;
-        planes.push((plane, shown, known.remove(&plane)));
-    }
-    let scan = |(plane, shown, known): (usize, &[ShownLine<'_>], Option<Vec<LineScan>>)| match known {
-        Some(known) => Ok(known),
-        None => scan_plane(prepared, &prepared.space.planes[plane], shown, diag),
-    };
-    let scans: Vec<Vec<LineScan>> = planes.into_par_iter().with_max_len(1).map(scan).collect::<Result<_>>()?;
-    Ok(scans.into_iter().flatten().collect())
 }
 
 fn scan_plane(prepared: &Prepared, plane: &Plane, lines: &[ShownLine<'_>], diag: &Diag) -> Result<Vec<LineScan>> {

@@ -67,12 +67,14 @@ pub fn of(tracks: &[Times<'_>], asked: &[Vec<u32>], diag: &Diag) -> Result<Seria
     let of_track = |track: usize| {
         let of_piece = |piece: &Vec<(u32, u32, u8)>| {
             let first = |track: usize| piece.partition_point(|&(t, ..)| (t as usize) < track);
-            piece[first(track)..first(track + 1)]
-                .iter()
-                .map(|&(_, position, rank)| (position, rank))
-                .collect::<Vec<_>>()
+            first(track)..first(track + 1)
         };
-        pieces.iter().flat_map(of_piece).collect()
+        let ranges: Vec<Range<usize>> = pieces.iter().map(of_piece).collect();
+        let mut ranks = Vec::with_capacity(ranges.iter().map(Range::len).sum());
+        for (piece, range) in pieces.iter().zip(ranges) {
+            ranks.extend(piece[range].iter().map(|&(_, position, rank)| (position, rank)));
+        }
+        ranks
     };
     Ok(Serials { by_track: (0..tracks.len()).into_par_iter().map(of_track).collect() })
 }
