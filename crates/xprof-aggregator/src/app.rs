@@ -19,6 +19,7 @@ use crate::fanout::dispatch::Dispatch;
 use crate::fanout::hedge::Hedge;
 use crate::fanout::single_flight::SingleFlight;
 use crate::fanout::{Fanout, Runner};
+use crate::http::warm::MAX_WAITING;
 use crate::http::{Stack, stack};
 use crate::workers::lookup::{Lookup, system_lookup};
 use crate::workers::{Pool, PoolOptions};
@@ -44,6 +45,8 @@ pub struct State {
     pub flights: SingleFlight<AnswerKey, Result<Arc<CachedAnswer>>>,
     /// Sessions that are warmed at once.
     pub warming: Semaphore,
+    /// Places for sessions that are warmed or wait for it.
+    pub warm_places: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -97,6 +100,7 @@ pub fn build_with(config: Config, metrics: Metrics, lookup: Option<Lookup>) -> a
         answers: AnswerCache::new(config.answer_cache_bytes),
         flights: SingleFlight::default(),
         warming: Semaphore::new(1),
+        warm_places: Arc::new(Semaphore::new(MAX_WAITING)),
         metrics,
         config,
     });

@@ -3,6 +3,7 @@
 //! Takes the loaded text values, gives one checked [`Config`]. Nothing is opened here except that the log directory is
 //! looked at: a typing error must be told before any port opens.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -225,6 +226,8 @@ pub struct RawConfig {
 pub struct Config {
     /// The log directory, absolute.
     pub logdir: Option<PathBuf>,
+    /// The address that every port is opened on.
+    pub bind_ip: IpAddr,
     /// The HTTP port.
     pub port: u16,
     /// Workers; none means that this process does the work.
@@ -275,6 +278,8 @@ impl RawConfig {
                 "The main server port (--port) and the gRPC port (--grpc_port) must be different.".into(),
             ));
         }
+        let bind_ip = self.common.bind_ip()?;
+        self.common.check_roots()?;
         let workers = parse(&self.worker_service_address)
             .map_err(|why| ConfigError(format!("--worker_service_address: {why}")))?;
         let logdir = if self.logdir.is_empty() { None } else { Some(log_directory(&self.logdir, home)?) };
@@ -288,6 +293,7 @@ impl RawConfig {
         let policy = Policy::from_name(&self.lb_policy).unwrap_or_default();
         Ok(Config {
             logdir,
+            bind_ip,
             port: self.port,
             workers,
             page: PageConfig {
@@ -386,6 +392,11 @@ mod tests {
             ),
             (&["--logdir=/no/such/dir"], "Log directory '/no/such/dir' does not exist or is not a directory."),
             (&["--logdir=/etc/hostname"], "Log directory '/etc/hostname' does not exist or is not a directory."),
+            (&["--bind_address=foo"], "--bind_address=foo is not valid: it must be an IP address"),
+            (
+                &["--allowed_roots=/no/such"],
+                "--allowed_roots=/no/such is not valid: it must be a directory that exists",
+            ),
             (&["--port=99999"], "--port=99999 is not valid: it must be a whole number from 0 to 65535"),
             (&["--worker_service_address=w"], "\"w\" is not a worker address: the port is missing"),
             (&["--ui_dir=/etc"], "--ui_dir=/etc is not a front end: it has no index.html."),

@@ -1,6 +1,6 @@
 //! Configuration, telemetry, ports, run, exit code. Everything else is in the library.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -73,9 +73,9 @@ async fn run_server(loaded: &Loaded<RawConfig>, config: Config) -> anyhow::Resul
         tracing::warn!(note, "configuration");
     }
     let metrics = Metrics::new();
-    let listener = listen(&config.common.bind_address, config.port).await?;
+    let listener = listen(config.bind_ip, config.port).await?;
     let port = listener.local_addr().map_or(config.port, |address| address.port());
-    let (bind_address, admin_port) = (config.common.bind_address.clone(), config.common.admin_port);
+    let (bind_ip, admin_port) = (config.bind_ip, config.common.admin_port);
     let n_targets = config.workers.len();
     let app = build(config, metrics.clone())?;
     let ready = Ready::default();
@@ -89,7 +89,7 @@ async fn run_server(loaded: &Loaded<RawConfig>, config: Config) -> anyhow::Resul
             shutdown: shutdown.clone(),
             pages: vec![Page::new(debug::PATH, "application/json", move || debug::json(&state))],
         };
-        tokio::spawn(admin.serve(listen(&bind_address, admin_port).await?));
+        tokio::spawn(admin.serve(listen(bind_ip, admin_port).await?));
     }
     tracing::info!(version = VERSION, n_targets, config = loaded.one_line(), "started");
     ready.set();
@@ -100,11 +100,6 @@ async fn run_server(loaded: &Loaded<RawConfig>, config: Config) -> anyhow::Resul
     Ok(drained)
 }
 
-async fn listen(address: &str, port: u16) -> anyhow::Result<TcpListener> {
-    let ip = address
-        .trim_matches(['[', ']'])
-        .parse()
-        .with_context(|| format!("--bind_address={address} is not an address"))?;
-    let address = SocketAddr::new(ip, port);
-    TcpListener::bind(address).await.with_context(|| format!("port {port} cannot be opened on {}", address.ip()))
+async fn listen(ip: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((ip, port)).await.with_context(|| format!("port {port} cannot be opened on {ip}"))
 }

@@ -21,29 +21,12 @@ use super::partial::{self, Failed};
 use super::respond::{self, Facts, REASON, Response};
 use crate::answer_cache::{AnswerKey, CachedAnswer};
 use crate::app::State;
-use crate::catalog::hosts::{AMONG, HostFile, Selected, select};
+use crate::catalog::hosts::{HostFile, Selected, select};
 use crate::error::{Error, FailedHost, Result};
 use crate::fanout::{Outcome, Request, Trace, on_pool};
 
 static PROBLEMS: HeaderName = HeaderName::from_static("x-xprof-problems");
 static HOSTS: HeaderName = HeaderName::from_static("x-xprof-hosts");
-
-/// Parameters that choose traces or refuse answers, or that the reference accepts and ignores: no answer depends on them
-/// otherwise.
-const NOT_FOR_TOOLS: [&str; 12] = [
-    "run",
-    "tag",
-    "host",
-    "hosts",
-    AMONG,
-    "session_path",
-    "run_path",
-    "use_saved_result",
-    "tqx",
-    "graph_type",
-    "base_session_id",
-    partial::STRICT,
-];
 
 /// A tool's page brings its script and its styles with it and loads nothing.
 const TOOL_PAGE_POLICY: &str = "default-src 'none';script-src 'unsafe-inline';style-src 'unsafe-inline';\
@@ -57,13 +40,7 @@ pub async fn serve(
     format: Format,
     request_id: &str,
 ) -> Response {
-    let mut facts = Facts {
-        route: if format == Format::Csv { "data_csv" } else { "data" },
-        run: params.get("run").unwrap_or_default().to_owned(),
-        host: params.get("hosts").or_else(|| params.get("host")).unwrap_or_default().to_owned(),
-        tool: params.get("tag").unwrap_or_default().to_owned(),
-        ..Facts::default()
-    };
+    let mut facts = Facts::of(if format == Format::Csv { "data_csv" } else { "data" }, params);
     let wanted = |is_large| negotiate(headers.get(header::ACCEPT_ENCODING), is_large);
     let mut response = match answer(state, params, format, &wanted, request_id, &mut facts).await {
         Ok((key, cached)) => {
@@ -89,7 +66,7 @@ pub(super) async fn answer(
 ) -> Result<(AnswerKey, Arc<CachedAnswer>)> {
     let tag = params.non_empty("tag").ok_or_else(|| Error::BadRequest("the parameter tag is missing".into()))?;
     let tool = registry::find_for_clients(tag).map_err(|e| Error::core("", e))?;
-    let mut for_tool: Params = params.iter().filter(|(name, _)| !NOT_FOR_TOOLS.contains(name)).collect();
+    let mut for_tool = params.only(tool.params);
     tool.check(&for_tool).map_err(|e| Error::core("", e))?;
     let is_strict = partial::is_strict(params).map_err(|e| Error::core("", e))?;
     let use_saved = params.get("use_saved_result").is_none_or(|v| v.eq_ignore_ascii_case("true"));
@@ -216,7 +193,7 @@ fn cached(mut outcome: Outcome, n_missing: usize, sink: &GzipSink) -> Result<Cac
     };
     let problems: Vec<String> = outcome.problems.iter().map(|p| format!("{}={}", p.kind.name(), p.count)).collect();
     cached.problems = respond::listed(&problems, "; ");
-    cached.hosts = respond::listed(&outcome.hosts, ",");
+    cached.hosts = respond::names(&outcome.hosts);
     cached.failed = Failed::new(outcome, n_missing);
     Ok(cached)
 }
@@ -232,6 +209,7 @@ async fn respond(
     let mut response = if respond::not_modified(request, &cached.etag) {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         response
     } else {
         let (encoding, body) = cached.body(wanted, state.fanout.engine().pool()).await?;

@@ -21,6 +21,7 @@ use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::Instrument as _;
 use xprof_service::metrics::{Counter, Gauge, Metrics, Times};
 
+use super::path::query;
 use super::respond::{self, Facts, Response};
 use crate::error::Error;
 
@@ -155,7 +156,7 @@ struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let elapsed = self.began.elapsed();
-        let (status, bytes, facts) = self.response.take().unwrap_or_else(cancelled);
+        let (status, bytes, facts) = self.response.take().unwrap_or_else(|| cancelled(&self.uri));
         let outcome = match status.as_u16() {
             0..400 => 0,
             499 => 3,
@@ -185,8 +186,8 @@ impl Drop for Line {
 
 /// What a request without a response is logged as: 499 is what proxies write for "the client closed the request". It never
 /// goes over a wire.
-fn cancelled() -> (StatusCode, u64, Facts) {
-    (StatusCode::from_u16(499).unwrap_or_default(), 0, Facts::default())
+fn cancelled(uri: &Uri) -> (StatusCode, u64, Facts) {
+    (StatusCode::from_u16(499).unwrap_or_default(), 0, Facts::of("", &query(uri.query())))
 }
 
 /// Turns the errors of limits into responses: outside of it there are no errors any more.
@@ -256,6 +257,13 @@ fn refused(error: &BoxError, max_in_flight: usize, timeout: Duration) -> Respons
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_whose_client_went_away_is_logged_with_what_it_asked_for() {
+        let (status, _, facts) = cancelled(&Uri::from_static("/data?run=r&tag=overview_page&hosts=a,b"));
+        assert_eq!((status.as_u16(), facts.run.as_str(), facts.host.as_str()), (499, "r", "a,b"));
+        assert_eq!(facts.tool, "overview_page");
+    }
 
     #[test]
     fn ids_are_unique_and_bounded() {

@@ -12,7 +12,7 @@ use xprof_core::Error as CoreError;
 use xprof_core::diag::{Problem, ProblemKind};
 use xprof_core::tools::Params;
 
-use super::respond::{REASON, listed};
+use super::respond::{REASON, listed, names};
 use crate::error::{Error, FailedHost, Result};
 use crate::fanout::Outcome;
 
@@ -57,7 +57,7 @@ impl Failed {
             false => Why::Passing,
         };
         let n_hosts = n_ok + n_failed;
-        let names = listed(&outcome.failed_hosts, ",");
+        let names = names(&outcome.failed_hosts);
         let hosts = outcome.failed_hosts.into_iter().zip(outcome.causes);
         let hosts: Arc<[FailedHost]> = hosts.map(|(host, cause)| FailedHost { host, cause }).collect();
         let reasons: Vec<String> = hosts.iter().map(ToString::to_string).collect();

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use xprof_core::Error as CoreError;
+use xprof_core::tools::Params;
 
 use super::encode::{Encoding, negotiate, worth_encoding};
 use crate::error::{Error, Fault};
@@ -38,6 +40,15 @@ pub struct Facts {
     pub cache: &'static str,
     /// The closed label of a failure.
     pub code: &'static str,
+}
+
+impl Facts {
+    /// What the parameters of a request say.
+    pub fn of(route: &'static str, params: &Params) -> Self {
+        let text = |name| params.get(name).unwrap_or_default().to_owned();
+        let host = params.get("hosts").or_else(|| params.get("host")).unwrap_or_default().to_owned();
+        Self { route, run: text("run"), host, tool: text("tag"), ..Self::default() }
+    }
 }
 
 /// A response with a body of a type.
@@ -138,6 +149,17 @@ pub fn listed(items: &[impl AsRef<str>], separator: &str) -> Option<HeaderValue>
     (!text.is_empty()).then(|| header_text(&text))
 }
 
+/// Names of hosts: what a header cannot hold, and the comma between them, is written as in a URL.
+///
+/// ```text
+/// a, b c, d,é    → a,b c,d%2C%C3%A9
+/// ```
+pub fn names(hosts: &[impl AsRef<str>]) -> Option<HeaderValue> {
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b',').add(b'%');
+    let names: Vec<String> = hosts.iter().map(|host| utf8_percent_encode(host.as_ref(), ESCAPED).to_string()).collect();
+    listed(&names, ",")
+}
+
 /// The only place where an error becomes a status.
 pub fn status(error: &Error) -> StatusCode {
     match error {
@@ -193,6 +215,13 @@ mod tests {
         ] {
             assert_eq!(failure(&error).status(), expected, "{error:?}");
         }
+    }
+
+    #[test]
+    fn names_in_headers_can_be_told_apart() {
+        let listed = names(&["a", "b c", "d,e", "\u{e9}\u{2603}\n", "%"]).unwrap();
+        assert_eq!(listed, "a,b c,d%2Ce,%C3%A9%E2%98%83%0A,%25");
+        assert_eq!(names(&[""; 0]), None);
     }
 
     #[test]

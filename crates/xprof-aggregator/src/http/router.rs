@@ -1,12 +1,12 @@
 //! Every route in one table.
 //!
 //! Takes a request, gives the response of the route that its path names. All routes answer every method alike, as the
-//! reference does, except the one that starts work by POST.
+//! reference does, except the one that starts work by POST, and methods for proxies, which no route takes.
 
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use xprof_core::answer::Format;
 
 use super::layers::{self, Request};
@@ -18,6 +18,9 @@ use crate::app::State;
 /// Answers one request. Only the way to `/data` lies in this future itself: it is moved for every request, and the other routes
 /// would make it several times larger.
 pub async fn route(state: &Arc<State>, request: Request) -> Response {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return respond::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    }
     let headers = request.headers();
     let request_id = &*layers::request_id(headers);
     let raw_path = request.uri().path();
@@ -50,13 +53,7 @@ pub async fn route(state: &Arc<State>, request: Request) -> Response {
     };
     let mut response = result.unwrap_or_else(|error| respond::failure(&error));
     let code = response.extensions().get::<Facts>().map_or("", |facts| facts.code);
-    response.extensions_mut().insert(Facts {
-        route,
-        run: params.get("run").unwrap_or_default().to_owned(),
-        tool: params.get("tag").unwrap_or_default().to_owned(),
-        code,
-        ..Facts::default()
-    });
+    response.extensions_mut().insert(Facts { code, ..Facts::of(route, &params) });
     response
 }
 

@@ -16,7 +16,10 @@ use super::encode::Encoding;
 use super::json::to_text;
 use super::respond::{self, Facts, Response};
 use crate::app::State;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Sessions that wait for their turn; more are refused.
+pub const MAX_WAITING: usize = 64;
 
 /// What is warmed if the request does not say.
 const USUAL: &str = "overview_page,trace_viewer@";
@@ -42,7 +45,14 @@ pub async fn serve(state: &Arc<State>, method: &Method, params: &Params, request
         let text = format!("No valid XPlane tools found or specified for caching in run {run}.");
         return Ok(respond::text(StatusCode::BAD_REQUEST, text));
     }
-    tokio::spawn(warm(Arc::clone(state), with_run, tools, request_id.to_owned()));
+    let Ok(place) = Arc::clone(&state.warm_places).try_acquire_owned() else {
+        return Err(Error::Overloaded(format!("{MAX_WAITING} sessions wait to be warmed")));
+    };
+    let warm = warm(Arc::clone(state), with_run, tools, request_id.to_owned());
+    tokio::spawn(async move {
+        warm.await;
+        drop(place);
+    });
     let accepted = to_text(&json!({ "message": "Cache generation started", "status": "ACCEPTED" }));
     Ok(respond::body(StatusCode::ACCEPTED, "application/json", accepted))
 }

@@ -406,7 +406,31 @@ async fn sessions_can_be_warmed() {
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (status, text), "{query}");
     }
     let state = &server.app.state;
+    let places = state.warm_places.try_acquire_many(state.warm_places.available_permits() as u32).unwrap();
+    let answer = server.send(Method::POST, &format!("/generate_cache?session_path={session}"), &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (503, "the server is busy: 64 sessions wait to be warmed"));
+    drop(places);
     until("the answer is there", || state.warming.available_permits() == 1 && state.answers.len() == 1).await;
+}
+
+#[tokio::test]
+async fn parameters_that_a_tool_does_not_read_make_no_other_answer() {
+    let server = Server::new(TWO_HOSTS, &[]);
+    let ask = "/data?run=r&host=a&tag=trace_viewer@";
+    for other in ["", "&_=1", "&_=2&group_by=category", "&tqx=reqId:1", "&strict=true"] {
+        assert_eq!(server.get(&format!("{ask}{other}")).await.status, 200, "{other}");
+    }
+    assert_eq!(server.app.state.answers.len(), 1);
+    assert_eq!(server.get(&format!("{ask}&resolution=1")).await.status, 200);
+    assert_eq!(server.app.state.answers.len(), 2);
+}
+
+#[tokio::test]
+async fn methods_for_proxies_are_refused() {
+    let server = Server::new(TWO_HOSTS, &[]);
+    for method in [Method::CONNECT, Method::TRACE] {
+        assert_eq!(server.send(method.clone(), "/version", &[]).await.status, 405, "{method}");
+    }
 }
 
 #[tokio::test]

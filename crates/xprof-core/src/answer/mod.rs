@@ -10,7 +10,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-use crate::{Error, Result};
+use crate::{Diag, Error, Result};
 use datatable::DataTable;
 
 /// How the client wants a tool's answer.
@@ -44,6 +44,8 @@ pub struct Answer {
     csv: Option<String>,
     sink: Option<Box<dyn Sink>>,
     is_in_sink: bool,
+    /// Says when nobody waits for it any more.
+    diag: Diag,
 }
 
 impl From<Format> for Answer {
@@ -63,7 +65,13 @@ impl Answer {
             csv: None,
             sink: None,
             is_in_sink: false,
+            diag: Diag::new(),
         }
+    }
+
+    /// The same answer, which is given up when the work of `diag` is cancelled.
+    pub fn of_work(self, diag: &Diag) -> Self {
+        Self { diag: diag.fork(), ..self }
     }
 
     /// The same answer, whose bytes go to a sink if it becomes large.
@@ -76,8 +84,15 @@ impl Answer {
         &mut self.buffer
     }
 
+    /// Makes bytes that are there already the whole body.
+    pub fn set_body(&mut self, body: Bytes) {
+        self.body = body;
+    }
+
     /// Appends buffers, one behind the other: how a tool writes what may become large.
-    pub fn append(&mut self, buffers: &[Vec<u8>]) {
+    /// [`Error::Cancelled`] if nobody waits for it any more.
+    pub fn append(&mut self, buffers: &[Vec<u8>]) -> Result<()> {
+        self.diag.check()?;
         let n_bytes = self.buffer.len() + buffers.iter().map(Vec::len).sum::<usize>();
         match &mut self.sink {
             Some(sink) if self.is_in_sink || n_bytes >= LARGE_BYTES => {
@@ -93,6 +108,7 @@ impl Answer {
                 buffers.iter().for_each(|buffer| self.buffer.extend_from_slice(buffer));
             }
         }
+        Ok(())
     }
 
     /// Writes one table; of several, the first is what a CSV export holds.
@@ -115,6 +131,7 @@ impl Answer {
         match self.format {
             Format::Native => match &mut self.sink {
                 Some(sink) if self.is_in_sink => sink.append(&[std::mem::take(&mut self.buffer)]),
+                _ if !self.body.is_empty() => {}
                 _ => self.body = std::mem::take(&mut self.buffer).into(),
             },
             Format::Csv => {
@@ -128,5 +145,28 @@ impl Answer {
             }
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_given_up_when_nobody_waits_for_it() {
+        let diag = Diag::new();
+        let mut answer = Answer::new(Format::Native).of_work(&diag);
+        assert!(answer.append(&[vec![1, 2], vec![3]]).is_ok());
+        diag.cancel_handle().cancel();
+        assert!(matches!(answer.append(&[vec![4]]), Err(Error::Cancelled)));
+        assert_eq!(answer.finish().unwrap().body, [1, 2, 3][..]);
+    }
+
+    #[test]
+    fn a_body_that_is_there_is_not_copied() {
+        let body = Bytes::from(vec![7; 100]);
+        let mut answer = Answer::new(Format::Native);
+        answer.set_body(body.clone());
+        assert_eq!(answer.finish().unwrap().body.as_ptr(), body.as_ptr());
     }
 }

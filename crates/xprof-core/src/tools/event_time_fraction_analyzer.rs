@@ -57,7 +57,8 @@ pub struct EventTimeFractionAnalyzer;
 
 impl Tool for EventTimeFractionAnalyzer {
     const NAME: &'static str = "event_time_fraction_analyzer";
-    const MAP_PARAMS: &'static [&'static str] = &["event_name"];
+    const PARAMS: &'static [&'static str] = &["event_name"];
+    const MAP_PARAMS: &'static [&'static str] = Self::PARAMS;
     const IS_STEP: bool = true;
 
     /// Parts of names. The empty part is in every name.

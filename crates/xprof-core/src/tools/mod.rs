@@ -37,6 +37,8 @@ use crate::{Diag, Result};
 pub trait Tool: 'static {
     /// The tool's name: the same word in the URL, in logs and metrics, and in the module's file name.
     const NAME: &'static str;
+    /// The parameters that [`Tool::options`] reads. No answer depends on any other, so none makes an answer another one.
+    const PARAMS: &'static [&'static str] = &[];
     /// The parameters on which map depends. Only these reach a worker, and they are part of the artifact's cache key.
     /// Empty for nearly every tool: its artifacts then serve every request and every tool of the family.
     const MAP_PARAMS: &'static [&'static str] = &[];

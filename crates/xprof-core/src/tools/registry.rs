@@ -30,7 +30,9 @@ use crate::{Diag, Error, Result};
 pub struct Entry {
     /// The tool's name in URLs, logs and metrics.
     pub name: &'static str,
-    /// Which parameters map depends on.
+    /// Which parameters the answer depends on.
+    pub params: &'static [&'static str],
+    /// Which of them map depends on.
     pub map_params: &'static [&'static str],
     /// Whether map looks at events, see [`Tool::NEEDS_EVENTS`].
     pub needs_events: bool,
@@ -75,6 +77,7 @@ impl Entry {
     const fn of<T: Tool>() -> Self {
         Self {
             name: T::NAME,
+            params: T::PARAMS,
             map_params: T::MAP_PARAMS,
             needs_events: T::NEEDS_EVENTS,
             is_step: T::IS_STEP,
@@ -195,6 +198,7 @@ impl<T: Tool> Erased for Typed<T> {
             Finished::Again(reduction) => return Ok(Finished::Again(Box::new(Self { options, reduction, out }))),
         };
         diag.check()?;
+        out = out.of_work(diag);
         T::render(&whole, &options, &mut out)?;
         Ok(Finished::Whole(out.finish()?))
     }

@@ -1,6 +1,7 @@
 //! The keys that both programs have.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,18 @@ impl CommonConfig {
     /// The address as an address.
     pub fn bind_ip(&self) -> Result<IpAddr, ConfigError> {
         let allowed = "an IP address such as 0.0.0.0, :: or 127.0.0.1";
-        self.bind_address.parse().map_err(|_| ConfigError::invalid("--bind_address", &self.bind_address, allowed))
+        self.bind_address
+            .trim_matches(['[', ']'])
+            .parse()
+            .map_err(|_| ConfigError::invalid("--bind_address", &self.bind_address, allowed))
+    }
+
+    /// Refuses roots that are no directories.
+    pub fn check_roots(&self) -> Result<(), ConfigError> {
+        match self.allowed_roots.iter().find(|root| !Path::new(root).is_dir()) {
+            Some(root) => Err(ConfigError::invalid("--allowed_roots", root, "a directory that exists")),
+            None => Ok(()),
+        }
     }
 
     /// How long running work may take after a signal.

@@ -63,9 +63,10 @@ impl EngineError {
         match self {
             Self::Storage(error) => error.retry(),
             Self::Convert { source, .. } => source.retry(),
-            Self::DeadlineExceeded { .. } => Retry::No,
+            // A defect is the same everywhere.
+            Self::DeadlineExceeded { .. } | Self::Internal(_) => Retry::No,
             Self::TraceChanged { .. } => Retry::Later,
-            Self::Overloaded { .. } | Self::Internal(_) => Retry::Elsewhere,
+            Self::Overloaded { .. } => Retry::Elsewhere,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, info_span};
 use xprof_core::Diag;
 use xprof_core::artifact::AnyArtifact;
 use xprof_core::diag::Problem;
@@ -107,9 +107,9 @@ impl Engine {
     /// Runs one job. Dropping the future stops it.
     pub async fn map(&self, job: MapJob) -> Result<Mapped, EngineError> {
         let span = info_span!("map_job", request_id = %job.request_id, host = %job.host, tool = job.tool.name);
-        let mut line = OutcomeLine::new(self, job.tool.name);
-        let result = self.within_deadline(&job).instrument(span.clone()).await;
-        span.in_scope(|| line.write(&result));
+        let mut line = OutcomeLine::new(self, job.tool.name, span.clone());
+        let result = self.within_deadline(&job).instrument(span).await;
+        line.write(&result);
         result
     }
 
@@ -251,7 +251,7 @@ impl Engine {
     async fn on_pool<T: Send + 'static>(
         &self,
         job: &MapJob,
-        span: tracing::Span,
+        span: Span,
         work: impl FnOnce() -> xprof_core::Result<T> + Send + 'static,
     ) -> Result<T, EngineError> {
         let result = self.0.pool.run(span, work).await.map_err(EngineError::Internal)?;
@@ -338,13 +338,15 @@ fn mapped(kept: &Kept<AnyArtifact>, timing: Timing, cache_hit: bool, identity: T
 struct OutcomeLine {
     metrics: Metrics,
     tool: &'static str,
+    /// The job's, so that the line of a job that was given up says whose it was.
+    span: Span,
     started: Instant,
     written: bool,
 }
 
 impl OutcomeLine {
-    fn new(engine: &Engine, tool: &'static str) -> Self {
-        Self { metrics: engine.0.metrics.clone(), tool, started: Instant::now(), written: false }
+    fn new(engine: &Engine, tool: &'static str, span: Span) -> Self {
+        Self { metrics: engine.0.metrics.clone(), tool, span, started: Instant::now(), written: false }
     }
 
     fn count(&mut self, outcome: &'static str) {
@@ -355,6 +357,7 @@ impl OutcomeLine {
 
     fn write(&mut self, result: &Result<Mapped, EngineError>) {
         let elapsed_ms = self.started.elapsed().as_secs_f64() * 1e3;
+        let _inside = self.span.clone().entered();
         match result {
             Ok(mapped) => {
                 self.count("ok");
@@ -379,7 +382,7 @@ impl Drop for OutcomeLine {
     fn drop(&mut self) {
         if !self.written {
             self.count("cancelled");
-            tracing::info!(outcome = "cancelled", tool = self.tool, "map job");
+            self.span.in_scope(|| tracing::info!(outcome = "cancelled", "map job"));
         }
     }
 }

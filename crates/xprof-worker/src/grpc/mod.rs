@@ -122,9 +122,7 @@ fn services(app: &App, calls: &Calls, health: &HealthReporter) -> Routes {
         // parity: XProf's worker has no limit, and its aggregator sets none either.
         .max_decoding_message_size(usize::MAX)
         .max_encoding_message_size(usize::MAX);
-    let worker = WorkerServer::new(v1::Service::new(app, calls))
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(usize::MAX);
+    let worker = WorkerServer::new(v1::Service::new(app, calls)).max_encoding_message_size(usize::MAX);
     let mut routes = Routes::builder();
     routes.add_service(legacy).add_service(worker);
     routes.add_service(HealthServer::new(HealthService::from_health_reporter(health.clone())));

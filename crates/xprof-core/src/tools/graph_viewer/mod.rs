@@ -37,6 +37,7 @@ pub struct GraphViewer;
 
 impl Tool for GraphViewer {
     const NAME: &'static str = "graph_viewer";
+    const PARAMS: &'static [&'static str] = Options::PARAMS;
     const MAP_PARAMS: &'static [&'static str] = &ModuleQuery::PARAMS;
     const NEEDS_EVENTS: bool = false;
 

@@ -81,6 +81,10 @@ pub struct Options {
 const DEFAULT_WIDTH: u32 = 3;
 
 impl Options {
+    /// All parameters.
+    pub const PARAMS: &'static [&'static str] =
+        &["format", "graph_width", "merge_fusion", "module_name", "node_name", "program_id", "show_metadata", "type"];
+
     /// Reads the parameters. While a trace is mapped only those that choose the module are there.
     pub fn read(params: &Params) -> Result<Self> {
         let kind = params.get("type").map(kind).transpose()?;

@@ -76,6 +76,8 @@ impl Reduction for FirstUsage {
 
 impl Tool for MemoryViewer {
     const NAME: &'static str = "memory_viewer";
+    const PARAMS: &'static [&'static str] =
+        &["memory_space", "module_name", "program_id", "view_memory_allocation_timeline"];
     const MAP_PARAMS: &'static [&'static str] = &ModuleQuery::PARAMS;
     const NEEDS_EVENTS: bool = false;
 

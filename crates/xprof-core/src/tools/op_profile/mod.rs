@@ -56,6 +56,7 @@ impl GroupBy {
 
 impl Tool for OpProfile {
     const NAME: &'static str = "op_profile";
+    const PARAMS: &'static [&'static str] = &["group_by"];
 
     type Options = GroupBy;
     type Artifact = HostStats;

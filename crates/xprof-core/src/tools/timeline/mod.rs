@@ -43,7 +43,8 @@ pub struct Timeline;
 
 impl Tool for Timeline {
     const NAME: &'static str = "timeline";
-    const MAP_PARAMS: &'static [&'static str] = Query::MAP_PARAMS;
+    const PARAMS: &'static [&'static str] = Query::PARAMS;
+    const MAP_PARAMS: &'static [&'static str] = Query::PARAMS;
 
     type Options = Query;
     type Artifact = Block;
@@ -80,9 +81,9 @@ impl Tool for Timeline {
 
     fn render(parts: &Self::Whole, _query: &Query, out: &mut Answer) -> Result<()> {
         out.content_type = "application/octet-stream";
-        out.append(&[MAGIC.to_vec()]);
+        out.append(&[MAGIC.to_vec()])?;
         for part in parts {
-            out.append(&[part.artifact.bytes().to_vec()]);
+            out.append(&[part.artifact.bytes().to_vec()])?;
         }
         Ok(())
     }

@@ -61,8 +61,8 @@ pub struct Window {
 }
 
 impl Query {
-    /// The parameters that decide about the answer: all of them.
-    pub const MAP_PARAMS: &'static [&'static str] =
+    /// All parameters; events are chosen by all of them.
+    pub const PARAMS: &'static [&'static str] =
         &["area", "begin_ps", "end_ps", "event", "limit", "resolution", "search"];
 
     /// Reads a request: of `event`, `area` and `search` the first that is there decides; without any it is a window.

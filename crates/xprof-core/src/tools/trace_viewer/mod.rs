@@ -40,6 +40,7 @@ pub struct StreamingTraceViewer;
 
 impl Tool for StreamingTraceViewer {
     const NAME: &'static str = "trace_viewer@";
+    const PARAMS: &'static [&'static str] = Options::PARAMS;
     const MAP_PARAMS: &'static [&'static str] = Options::MAP_PARAMS;
 
     type Options = Options;
@@ -79,7 +80,6 @@ impl Tool for StreamingTraceViewer {
             out.content_type = BINARY;
             return render::pb::write(parts, options.full_dma, out.buffer());
         }
-        render::json::write(parts, options.full_dma, out);
-        Ok(())
+        render::json::write(parts, options.full_dma, out)
     }
 }

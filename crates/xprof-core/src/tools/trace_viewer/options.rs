@@ -63,6 +63,20 @@ pub struct DetailsQuery {
 }
 
 impl Options {
+    /// All parameters.
+    pub const PARAMS: &'static [&'static str] = &[
+        "duration_ms",
+        "end_time_ms",
+        "event_name",
+        "format",
+        "full_dma",
+        "resolution",
+        "search_metadata",
+        "search_prefix",
+        "start_time_ms",
+        "unique_id",
+    ];
+
     /// The parameters that decide which events are in the answer.
     pub const MAP_PARAMS: &'static [&'static str] = &[
         "duration_ms",

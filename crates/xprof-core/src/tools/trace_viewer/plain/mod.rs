@@ -80,7 +80,8 @@ impl Reduction for OnlyHost {
 
 impl Tool for TraceViewer {
     const NAME: &'static str = "trace_viewer";
-    const MAP_PARAMS: &'static [&'static str] = &["format"];
+    const PARAMS: &'static [&'static str] = &["format"];
+    const MAP_PARAMS: &'static [&'static str] = Self::PARAMS;
 
     type Options = PlainOptions;
     type Artifact = WholeTrace;
@@ -117,7 +118,7 @@ impl Tool for TraceViewer {
         if options.binary {
             out.content_type = super::BINARY;
         }
-        out.buffer().extend_from_slice(whole);
+        out.set_body(whole.clone());
         Ok(())
     }
 }

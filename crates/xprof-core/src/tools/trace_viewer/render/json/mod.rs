@@ -8,6 +8,7 @@ mod rows;
 
 use super::text::{write_string, write_u64};
 use super::{Member, Part, details, members, span};
+use crate::Result;
 use crate::answer::{Answer, number};
 use crate::tools::trace_viewer::store::frames::frame_order;
 use crate::tools::trace_viewer::window::{RowKind, Value, Window};
@@ -18,7 +19,7 @@ const COUNTER_MESSAGE: &str = "Only 10000000 counter events are shown. Zoom in o
 const PS_PER_MS: f64 = 1e9;
 
 /// Appends the whole answer.
-pub fn write(parts: &[Part], full_dma: bool, answer: &mut Answer) {
+pub fn write(parts: &[Part], full_dma: bool, answer: &mut Answer) -> Result<()> {
     let members = members(parts);
     let n_events: usize = members.iter().flat_map(|m| m.rows).map(|row| row.events.len()).sum();
     let texts = Texts {
@@ -34,7 +35,7 @@ pub fn write(parts: &[Part], full_dma: bool, answer: &mut Answer) {
     same_pid().for_each(|members| writer.process(members));
     // Every row has its process, so rows are never the first in the list.
     let rows: Vec<_> = same_pid().flat_map(rows::in_order).collect();
-    rows::write(&rows, &texts, answer);
+    rows::write(&rows, &texts, answer)?;
     let out = answer.buffer();
     let counters = rows.iter().filter(|(_, row)| matches!(row.kind, RowKind::Counter(_)));
     let n_counter_events: usize = counters.map(|(_, row)| row.events.len()).sum();
@@ -43,6 +44,7 @@ pub fn write(parts: &[Part], full_dma: bool, answer: &mut Answer) {
     out.extend_from_slice(b" ,\"totalCounterEvents\":");
     write_u64(out, n_counter_events as u64);
     out.push(b'}');
+    Ok(())
 }
 
 /// The texts of an answer, made once.

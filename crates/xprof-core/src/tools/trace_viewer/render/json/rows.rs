@@ -10,6 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Texts;
+use crate::Result;
 use crate::answer::{Answer, number};
 use crate::prep::flows::Flow;
 use crate::tools::trace_viewer::render::text::{write_i64, write_string, write_u64, write_us};
@@ -36,7 +37,7 @@ pub fn in_order<'a>(members: &'a [Member<'a>]) -> impl Iterator<Item = (&'a Memb
 }
 
 /// Appends all events, each with a comma before it.
-pub fn write(rows: &[(&Member<'_>, &Row)], texts: &Texts<'_>, answer: &mut Answer) {
+pub fn write(rows: &[(&Member<'_>, &Row)], texts: &Texts<'_>, answer: &mut Answer) -> Result<()> {
     let mut parts: Vec<(usize, Range<usize>)> = Vec::new();
     for (i, (_, row)) in rows.iter().enumerate() {
         let n_events = row.events.len();
@@ -59,8 +60,9 @@ pub fn write(rows: &[(&Member<'_>, &Row)], texts: &Texts<'_>, answer: &mut Answe
     for parts in parts.chunks(at_once) {
         let written = &mut written[..parts.len()];
         written.par_iter_mut().zip(parts).for_each(|(out, part)| write_part(out, part));
-        answer.append(written);
+        answer.append(written)?;
     }
+    Ok(())
 }
 
 /// The flows of the events from `start` on.
