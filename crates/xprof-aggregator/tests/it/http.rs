@@ -408,7 +408,10 @@ async fn sessions_can_be_warmed() {
     let state = &server.app.state;
     let places = state.warm_places.try_acquire_many(state.warm_places.available_permits() as u32).unwrap();
     let answer = server.send(Method::POST, &format!("/generate_cache?session_path={session}"), &[]).await;
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (503, "the server is busy: 64 sessions wait to be warmed"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.text().as_str()),
+        (503, "the server is busy: 64 sessions wait to be warmed")
+    );
     drop(places);
     until("the answer is there", || state.warming.available_permits() == 1 && state.answers.len() == 1).await;
 }

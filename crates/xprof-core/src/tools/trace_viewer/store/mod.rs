@@ -181,7 +181,9 @@ impl TraceStore {
         if let Some(levels) = self.levels.get() {
             return Ok(levels);
         }
-        if let Some((_, levels)) = self.coarse_levels.as_ref().filter(|&&(end, _)| last < end) {
+        // Where all filters were asked, everything is told apart.
+        let is_enough = |&&(end, _): &&(u8, Vec<Levels>)| last < end || end == LAST_LEVEL;
+        if let Some((_, levels)) = self.coarse_levels.as_ref().filter(is_enough) {
             return Ok(levels);
         }
         // No lock is held meanwhile, because a thread of the pool that waits for a lock may be the one that holds it.
