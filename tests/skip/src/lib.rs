@@ -25,12 +25,14 @@ pub enum Need {
     Python,
     /// What XProf answers to random input, `target/oracle/random`.
     Random,
+    /// A file system on which a hole in a file takes no room.
+    SparseFiles,
     /// XProf in `target/venv`.
     Xprof,
 }
 
 impl Need {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Corpus,
         Self::Kubectl,
         Self::KubernetesValidate,
@@ -38,6 +40,7 @@ impl Need {
         Self::Programs,
         Self::Python,
         Self::Random,
+        Self::SparseFiles,
         Self::Xprof,
     ];
 
@@ -51,6 +54,7 @@ impl Need {
             Self::Programs => "programs",
             Self::Python => "python",
             Self::Random => "random",
+            Self::SparseFiles => "sparse",
             Self::Xprof => "xprof",
         }
     }
