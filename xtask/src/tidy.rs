@@ -75,7 +75,10 @@ fn long_functions(text: &str) -> Vec<(&str, usize)> {
         let indent = &line[..line.len() - line.trim_start().len()];
         let Some(name) = function_name(line.trim_start()) else { continue };
         let head = lines[..begin].iter().rev().map(|l| l.trim_start()).take_while(|l| l.starts_with(['/', '#']));
-        let n_lines = 1 + lines[begin..].iter().take_while(|l| l.strip_prefix(indent) != Some("}")).count();
+        let n_lines = 1 + lines[begin..]
+            .iter()
+            .take_while(|l| !l.strip_prefix(indent).is_some_and(|l| l.starts_with('}')))
+            .count();
         let is_one_line = line.ends_with(['}', ';']);
         if n_lines > MAX_FUNCTION_LINES && !is_one_line && !head.into_iter().any(|l| l == IS_TABLE) {
             long.push((name, n_lines));
@@ -223,6 +226,7 @@ mod tests {
             (function("    pub(super) fn fits(&self)", most), vec![]),
             (function("    pub(super) fn long(&self)", most + 1), vec![("long", most + 1)]),
             (function("    async fn long(\n        x: u8,\n    )", most - 1), vec![("long", most + 1)]),
+            (function("    fn $made()", most).replace("    }\n", "    })*\n") + &"\n".repeat(most), vec![]),
             (function("    // tidy: a table\n    #[inline]\n    fn table()", most + 1), vec![]),
             (format!("    fn short() {{}}\n    fn declared();\n{}", function("    impl X", most)), vec![]),
         ] {
