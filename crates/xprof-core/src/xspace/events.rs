@@ -131,6 +131,7 @@ struct PieceFacts {
     long: Vec<(u32, u64)>,
 }
 
+// tidy: a hot loop
 fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: Piece<'_>) -> PieceFacts {
     let mut facts = PieceFacts::default();
     let from = offset_in(line, piece.body);
@@ -152,16 +153,47 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
             PieceAt::Narrow(at) => at[i] = (from + length_at) as u32,
             PieceAt::Wide(at) => at[i] = base + (from + length_at) as u64,
         }
-        let read = read_event(plane, event, &mut facts.kinds);
-        if read.is_marked
-            && let Some(word) = piece.marks.get_mut(i / MARKS_PER_WORD)
-        {
+        let mut is_marked = false;
+        let (mut head, mut rest_at) = ([0; 3], 0);
+        // Producers write these three first and in this order. What follows, or comes otherwise, is read field by field.
+        for (number, tag) in head.iter_mut().zip([0x08, 0x10, 0x18]) {
+            let mut pos = rest_at + 1;
+            if event.get(rest_at) == Some(&tag)
+                && let Ok(value) = read_varint(event, &mut pos)
+            {
+                (*number, rest_at) = (value, pos);
+            }
+        }
+        let [id, mut offset_ps, mut duration] = head;
+        let mut id = id as i64;
+        let mut inner = Fields::new(event.get(rest_at..).unwrap_or_default());
+        let complete = loop {
+            match inner.next_field() {
+                Ok(Some(f)) => match (f.number, f.value) {
+                    (1, Value::Varint(v)) => id = v as i64,
+                    (2, Value::Varint(v)) => offset_ps = v,
+                    // Either arm of the oneof clears the other.
+                    (5, Value::Varint(_)) => offset_ps = 0,
+                    (3, Value::Varint(v)) => duration = v,
+                    (4, Value::Bytes(stat)) => {
+                        if let Some(kind) = plane.stat_kind(peek_metadata_id(stat)) {
+                            facts.kinds.insert(kind);
+                            is_marked |= Marks::is_marking(kind);
+                        }
+                    }
+                    _ => {}
+                },
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        if is_marked && let Some(word) = piece.marks.get_mut(i / MARKS_PER_WORD) {
             *word |= 1 << (i % MARKS_PER_WORD);
         }
-        *begin_ps = origin_ps.wrapping_add(read.offset_ps);
-        piece.durations.set(i, read.duration_ps, &mut facts.long);
-        let row = if read.is_complete {
-            plane.event_row(read.id).unwrap_or_else(|| {
+        *begin_ps = origin_ps.wrapping_add(offset_ps);
+        piece.durations.set(i, duration, &mut facts.long);
+        let row = if complete {
+            plane.event_row(id).unwrap_or_else(|| {
                 facts.n_dangling += 1;
                 NO_METADATA
             })
@@ -173,54 +205,4 @@ fn read_piece(plane: &Plane, line: &[u8], origin_ps: u64, base: u64, mut piece: 
         i += 1;
     }
     facts
-}
-
-/// What the columns need of one event.
-struct RawEvent {
-    id: i64,
-    offset_ps: u64,
-    duration_ps: u64,
-    is_marked: bool,
-    /// Whether its fields could be read to the end.
-    is_complete: bool,
-}
-
-/// Part of the loop of [`read_piece`], which is the hottest of all.
-#[inline(always)]
-fn read_event(plane: &Plane, event: &[u8], kinds: &mut StatKindSet) -> RawEvent {
-    let (mut head, mut rest_at) = ([0; 3], 0);
-    // Producers write these three first and in this order. What follows, or comes otherwise, is read field by field.
-    for (number, tag) in head.iter_mut().zip([0x08, 0x10, 0x18]) {
-        let mut pos = rest_at + 1;
-        if event.get(rest_at) == Some(&tag)
-            && let Ok(value) = read_varint(event, &mut pos)
-        {
-            (*number, rest_at) = (value, pos);
-        }
-    }
-    let [id, mut offset_ps, mut duration_ps] = head;
-    let mut id = id as i64;
-    let mut is_marked = false;
-    let mut inner = Fields::new(event.get(rest_at..).unwrap_or_default());
-    let is_complete = loop {
-        match inner.next_field() {
-            Ok(Some(f)) => match (f.number, f.value) {
-                (1, Value::Varint(v)) => id = v as i64,
-                (2, Value::Varint(v)) => offset_ps = v,
-                // Either arm of the oneof clears the other.
-                (5, Value::Varint(_)) => offset_ps = 0,
-                (3, Value::Varint(v)) => duration_ps = v,
-                (4, Value::Bytes(stat)) => {
-                    if let Some(kind) = plane.stat_kind(peek_metadata_id(stat)) {
-                        kinds.insert(kind);
-                        is_marked |= Marks::is_marking(kind);
-                    }
-                }
-                _ => {}
-            },
-            Ok(None) => break true,
-            Err(_) => break false,
-        }
-    };
-    RawEvent { id, offset_ps, duration_ps, is_marked, is_complete }
 }
