@@ -52,16 +52,19 @@ fn says_in_one_line_what_is_wrong() {
 }
 
 #[test]
-fn a_dead_child_ends_the_cluster_with_its_name() {
-    let logdir = LogDir::new();
-    let port = free_port();
-    let mut command = Command::new(program("xtask"));
-    command.args(["dev", "--debug", "--workers", "1"]);
-    command.arg(format!("--port={port}")).arg(format!("--logdir={}", logdir.path().display()));
-    let mut dev = Process::start(command);
-    dev.wait_for_port(port);
-    let worker = children(dev.id())[0].to_string();
-    assert!(Command::new("kill").args(["-s", "KILL", &worker]).status().unwrap().success());
-    assert!(!dev.wait().success());
-    assert!(dev.log().contains("worker-0 ended with"), "{}", dev.log());
+fn a_child_that_ends_ends_the_cluster_with_its_name() {
+    for (signal, says) in [("KILL", "worker-0 ended with signal: 9"), ("TERM", "worker-0 ended with exit status: 0")] {
+        let logdir = LogDir::new();
+        let port = free_port();
+        let mut command = Command::new(program("xtask"));
+        command.args(["dev", "--debug", "--workers", "1"]);
+        command.arg(format!("--port={port}")).arg(format!("--logdir={}", logdir.path().display()));
+        let mut dev = Process::start(command);
+        dev.wait_for_port(port);
+        let worker = children(dev.id())[0].to_string();
+        assert!(Command::new("kill").args(["-s", signal, &worker]).status().unwrap().success());
+        assert!(!dev.wait().success(), "{signal}");
+        let lines = dev.log().lines().filter(|line| line.contains(says)).count();
+        assert_eq!(lines, 1, "{signal}: {}", dev.log());
+    }
 }

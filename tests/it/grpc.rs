@@ -4,31 +4,41 @@ use std::path::Path;
 use std::process::Command;
 
 use xprof_core::fixture::TpuSession;
+use xprof_core::tools::registry;
+use xprof_skip::{Need, skip};
 use xprof_tests::{Cluster, LogDir, free_port};
 
 #[test]
 fn the_manuals_python_client_works() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let python = root.join("target/venv/bin/python");
-    let has_grpc = Command::new(&python).args(["-c", "import grpc"]).output().is_ok_and(|o| o.status.success());
+    let has_grpc = Command::new(&python).args(["-c", "import grpc_tools"]).output().is_ok_and(|o| o.status.success());
     if !has_grpc {
-        eprintln!("SKIPPED: {} with the package grpcio is not there", python.display());
-        return;
+        return skip(Need::Python, &format!("{} with the package grpcio-tools is not there", python.display()));
     }
+    let manual = std::fs::read_to_string(root.join("docs/grpc.md")).unwrap();
+    let (_, client) = manual.split_once("```python\n").unwrap();
+    let (client, _) = client.split_once("```").unwrap();
+    assert!(client.lines().filter(|line| !line.is_empty()).count() <= 10, "ten lines are enough: {client}");
+
     let logdir = LogDir::new();
     logdir.generate("run", &TpuSession::default());
     let port = free_port();
     let mut worker = Cluster::worker(port);
     worker.wait_for_port(port);
-    let trace = logdir.run("run").join("tpu-host-0.xplane.pb");
     let output = Command::new(&python)
-        .arg(root.join("docs/grpc_client.py"))
+        .args(["-c", client])
         .arg(format!("127.0.0.1:{port}"))
-        .arg(&trace)
+        .arg(logdir.run("run").join("tpu-host-0.xplane.pb"))
+        .arg("overview_page")
+        .env("PYTHONPATH", root.join("proto"))
+        .current_dir(logdir.path())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("tpu-host-0.op_stats_v2.pb"), "{text}");
-    assert!(logdir.run("run").join("tpu-host-0.op_stats_v2.pb").exists());
+    let artifact = std::fs::read(logdir.path().join("overview_page.pb")).unwrap();
+    assert!(text.contains("['queued', 'read', 'prepare', 'map']"), "{text}");
+    assert!(text.contains(&format!("artifact_bytes: {}\n", artifact.len())), "{text}");
+    registry::find("overview_page").unwrap().decode(artifact.into()).unwrap();
 }

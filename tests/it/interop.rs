@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use xprof_skip::{Need, skip};
 use xprof_tests::{Cluster, LogDir, OP_STATS_TOOLS, Process, free_port, shared};
 
-/// XProf's program, or `None` with a loud word.
+/// XProf's program, or `None`: the test is skipped.
 fn xprof() -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/xprof");
     if program.exists() {
         return Some(program);
     }
-    eprintln!("SKIPPED: xprof==2.24.2 is not installed in target/venv");
+    skip(Need::Xprof, "xprof==2.24.2 is not installed in target/venv");
     None
 }
 

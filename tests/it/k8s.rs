@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use xprof_skip::{Need, skip};
 use xprof_tests::{LogDir, Process, free_port, program};
 
 /// What the deployment guide tells its readers to apply, with our images' names.
@@ -203,7 +204,7 @@ fn rendered(overlay: &str) -> Option<String> {
     let output = match Command::new("kubectl").arg("kustomize").arg(&directory).output() {
         Ok(output) => output,
         Err(error) => {
-            eprintln!("SKIPPED: kubectl cannot be run: {error}");
+            skip(Need::Kubectl, &format!("kubectl cannot be run: {error}"));
             return None;
         }
     };
@@ -256,8 +257,7 @@ fn our_manifests_hold_together() {
 fn our_manifests_are_valid() {
     let validate = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/kubernetes-validate");
     if !validate.exists() {
-        eprintln!("SKIPPED: kubernetes-validate is not installed in target/venv");
-        return;
+        return skip(Need::KubernetesValidate, "kubernetes-validate is not installed in target/venv");
     }
     for overlay in OVERLAYS {
         let Some(yaml) = rendered(overlay) else { return };

@@ -11,3 +11,4 @@ mod interop;
 mod k8s;
 mod load;
 mod partial;
+mod wide;

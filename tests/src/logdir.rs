@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use xprof_core::fixture::{TpuSession, generate_host};
 use xprof_core::session;
+use xprof_skip::{Need, skip};
 
 /// A log directory that lives as long as the test.
 #[derive(Debug)]
@@ -69,12 +70,12 @@ impl LogDir {
     }
 }
 
-/// A place beside the project, or `None` with a loud word if it is not there.
+/// A place beside the project, or `None` if it is not there: the test is skipped.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
     if full.exists() {
         return Some(full);
     }
-    eprintln!("SKIPPED: {path} is not beside the project");
+    skip(Need::Corpus, &format!("{path} is not beside the project"));
     None
 }

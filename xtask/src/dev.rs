@@ -1,6 +1,7 @@
 //! The dev cluster: starts workers and an aggregator, as processes or from the images, and stops them all on Ctrl-C.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
     crate::image::build("latest", true)?;
     // Removed after the services, with whatever they left.
     let network = Network::create("xprof-dev")?;
-    watch(&mut containers(args, &logdir, &network)?, args, &stop)
+    watch(&mut containers(args, &logdir, &network, &stop)?, args, &stop)
 }
 
 /// Says that the cluster is up, and waits for Ctrl-C or for the first service that ends.
@@ -70,11 +71,7 @@ fn watch(services: &mut [Service], args: &Args, stop: &AtomicBool) -> Result<()>
     );
     while !stop.load(Ordering::Relaxed) {
         for service in &mut *services {
-            // On Ctrl-C the children, which the terminal tells too, may end before we look at the flag.
-            if let Some(status) = service.ended()?
-                && !stop.load(Ordering::Relaxed)
-                && !status.success()
-            {
+            if let Some(status) = service.ended()? {
                 bail!("{} ended with {status}; the others are being stopped", service.name);
             }
         }
@@ -82,6 +79,13 @@ fn watch(services: &mut [Service], args: &Args, stop: &AtomicBool) -> Result<()>
     }
     println!("stopping");
     Ok(())
+}
+
+/// Starts a service that Ctrl-C does not reach, for the terminal tells only our own group of processes: a service that ends
+/// while the cluster runs was not stopped by us, whatever its status.
+fn start(name: &str, mut command: Command) -> Result<Service> {
+    command.process_group(0);
+    Service::start(name, command, false)
 }
 
 fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
@@ -92,7 +96,7 @@ fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
         let (grpc, admin) = (free_port()?, free_port()?);
         let mut command = Command::new(programs.join("xprof-worker"));
         command.arg(format!("--grpc_port={grpc}")).arg(format!("--port={admin}"));
-        let mut worker = Service::start(&format!("worker-{i}"), command, false)?;
+        let mut worker = start(&format!("worker-{i}"), command)?;
         worker.wait_for_port(grpc)?;
         addresses.push(format!("127.0.0.1:{grpc}"));
         services.push(worker);
@@ -102,35 +106,35 @@ fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
     if !addresses.is_empty() {
         command.arg(format!("--worker_service_address={}", addresses.join(",")));
     }
-    let mut aggregator = Service::start("aggregator", command, false)?;
+    let mut aggregator = start("aggregator", command)?;
     aggregator.wait_for_port(args.port)?;
     services.push(aggregator);
     Ok(services)
 }
 
 /// The workers are one name to the aggregator; the log directory has the same path inside as outside.
-fn containers(args: &Args, logdir: &Path, network: &Network) -> Result<Vec<Service>> {
+fn containers(args: &Args, logdir: &Path, network: &Network, stop: &AtomicBool) -> Result<Vec<Service>> {
     let volume = format!("--volume={0}:{0}:ro", logdir.display());
     let publish = format!("--publish={}:10000", args.port);
-    let start = |name: &str, alias, image, options: &[String], arguments: &[String]| {
+    let start_in = |name: &str, alias, image, options: &[String], arguments: &[String]| {
         let mut command = Command::new("docker");
         command.args(["run", "--rm"]).args(network.arguments(&Start { name, alias, image, options, arguments }));
-        Service::start(name, command, false)
+        start(name, command)
     };
     let mut services = Vec::new();
     for i in 0..args.workers {
         let arguments = ["--grpc_port=8891".to_owned(), "--port=9999".to_owned()];
         let name = format!("worker-{i}");
-        services.push(start(&name, Some("workers"), "xprof-worker", std::slice::from_ref(&volume), &arguments)?);
+        services.push(start_in(&name, Some("workers"), "xprof-worker", std::slice::from_ref(&volume), &arguments)?);
     }
     let mut arguments = vec![format!("--logdir={}", logdir.display()), "--port=10000".to_owned()];
     if args.workers > 0 {
         arguments.push("--worker_service_address=dns:///workers:8891".to_owned());
     }
-    let mut aggregator = start("aggregator", None, "xprof-aggregator", &[volume, publish], &arguments)?;
+    let mut aggregator = start_in("aggregator", None, "xprof-aggregator", &[volume, publish], &arguments)?;
     // The engine opens the port before the program in the container does.
     let (address, request) = (SocketAddr::from(([127, 0, 0, 1], args.port)), http::request("/version", ""));
-    while !http::get(address, &request).is_ok_and(|(status, _)| status == 200) {
+    while !stop.load(Ordering::Relaxed) && !http::get(address, &request).is_ok_and(|(status, _)| status == 200) {
         if let Some(status) = aggregator.ended()? {
             bail!("the aggregator ended at start with {status}");
         }

@@ -46,6 +46,13 @@ pub fn run(args: &Args) -> Result<()> {
                     }
                 }
             }
+            // The whole trace, its windows, its searches, one event.
+            "pipeline" => {
+                for choice in [[0, 0, 0, 0], [0x4b, 70, 200, 20], [0x96, 1, 1, 3], [0xe8, 1, 1, 3]] {
+                    let seed = [&choice[..], &trace].concat();
+                    std::fs::write(corpus.join(format!("{name}-{:02x}", choice[0])), seed)?;
+                }
+            }
             _ => std::fs::write(corpus.join(name), trace)?,
         }
     }

@@ -20,6 +20,18 @@ pub fn run(args: &Args) -> Result<()> {
     cmd!(shell, "cargo build -p xprof-worker -p xprof-aggregator").run()?;
     cmd!(shell, "cargo build -p xtask").run()?;
     let filter = args.filter.iter();
-    cmd!(shell, "cargo test --workspace --all-features {filter...}").run()?;
+    xprof_skip::clear()?;
+    let outcome = cmd!(shell, "cargo test --workspace --all-features {filter...}").run();
+    tell_what_was_skipped()?;
+    Ok(outcome?)
+}
+
+/// Cargo shows nothing of tests that pass, and a skipped one passes.
+fn tell_what_was_skipped() -> Result<()> {
+    let reasons = xprof_skip::reasons()?;
+    if !reasons.is_empty() {
+        println!("\n{} tests were skipped, or a part of them:", reasons.len());
+        reasons.iter().for_each(|reason| println!("    {reason}"));
+    }
     Ok(())
 }

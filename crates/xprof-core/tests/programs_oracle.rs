@@ -1,7 +1,7 @@
 //! Compares answers about HLO modules with those of the original: texts, protos, neighbours, graphs, memory.
 //!
 //! `tests/oracle/record_programs.py` runs many JAX programs and records a trace, questions and answers into
-//! `target/oracle/programs`. Where nothing is recorded the test says so and passes.
+//! `target/oracle/programs`. Where nothing is recorded the test is skipped.
 
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
@@ -17,6 +17,7 @@ use xprof_core::prep::Prepared;
 use xprof_core::tools::hlo_module::HostModules;
 use xprof_core::tools::{Params, registry};
 use xprof_core::xspace::TraceBytes;
+use xprof_skip::{Need, skip};
 
 /// How many differences of a kind are printed.
 const N_SHOWN: usize = 8;
@@ -27,8 +28,8 @@ const N_LEAST: usize = 5000;
 fn answers_about_programs_equal_the_original() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle/programs");
     let Ok(index) = std::fs::read_to_string(folder.join("answers.jsonl")) else {
-        println!("SKIPPED: nothing recorded in target/oracle/programs, see tests/oracle/record_programs.py");
-        return;
+        let reason = "nothing is recorded in target/oracle/programs, see tests/oracle/record_programs.py";
+        return skip(Need::Programs, reason);
     };
     let host = prepared(&folder.join("host0.xplane.pb"));
     let mut table: BTreeMap<String, [usize; 2]> = BTreeMap::new();

@@ -103,7 +103,6 @@ fn map_request(job: &Job) -> tonic::Request<v1::MapRequest> {
             path: identity.path.to_string_lossy().into_owned(),
             size_bytes: identity.size_bytes,
             modified_unix_ns: identity.modified_unix_ns,
-            etag: String::new(),
         }),
         host: job.trace.host.to_string(),
         tool: job.tool.name.to_owned(),

@@ -227,25 +227,8 @@ impl<'a> AttributeReader<'a, '_> {
             }
             51 => Attribute::Precision(Box::new(dims::precision(part)?)),
             field::TRIANGULAR_SOLVE_OPTIONS | field::CHOLESKY_OPTIONS => Attribute::Flat(number, flat_ints(part)?),
-            field::PARAMETER_REPLICATION => {
-                let mut flags = Ints::new();
-                each_field(part, |n, value| if n == 1 { push_ints(&mut flags, value) } else { Ok(()) })?;
-                Attribute::Ints(number, flags)
-            }
-            68 => {
-                let mut map = Vec::new();
-                each_field(part, |n, value| {
-                    if let (1, Value::Bytes(entry)) = (n, value) {
-                        map.push(map_entry(owner, entry)?);
-                    }
-                    Ok(())
-                })?;
-                // Of several entries with one key the last one counts.
-                map.reverse();
-                map.sort_by(|(a, _): &(ByteString, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
-                map.dedup_by(|(a, _), (b, _)| a == b);
-                Attribute::Frontend(map)
-            }
+            field::PARAMETER_REPLICATION => Attribute::Ints(number, first_ints(part)?),
+            68 => Attribute::Frontend(frontend(owner, part)?),
             82 => Attribute::Statistics(Box::new(dims::statistics(owner, part)?)),
             87 => Attribute::Groups(Box::new(replica_groups::device_list(part)?)),
             88 => Attribute::Origin(Box::new(dims::original_value(owner, part)?)),
@@ -259,16 +242,7 @@ impl<'a> AttributeReader<'a, '_> {
                 None => return Ok(()),
             },
             101 => Attribute::BlockScaling(Box::new(dims::two_sides(part, true)?)),
-            103 => {
-                let mut shifts = Ints::new();
-                each_field(part, |n, value| match (n, value) {
-                    (1, Value::Bytes(rotate)) => {
-                        each_field(rotate, |n, value| if n == 1 { push_ints(&mut shifts, value) } else { Ok(()) })
-                    }
-                    _ => Ok(()),
-                })?;
-                Attribute::Rotate(shifts)
-            }
+            103 => Attribute::Rotate(rotation(part)?),
             17 | 49 | 52 | 57 | 74 => return self.repeated(number, part),
             _ => return Ok(()),
         };
@@ -312,6 +286,41 @@ pub(crate) fn map_entry(owner: &Bytes, data: &[u8]) -> Result<(ByteString, ByteS
         Ok(())
     })?;
     Ok((key, text))
+}
+
+/// The integers of field 1.
+fn first_ints(part: &[u8]) -> Result<Ints, HloError> {
+    let mut ints = Ints::new();
+    each_field(part, |n, value| if n == 1 { push_ints(&mut ints, value) } else { Ok(()) })?;
+    Ok(ints)
+}
+
+/// The shifts of all rotations.
+fn rotation(part: &[u8]) -> Result<Ints, HloError> {
+    let mut shifts = Ints::new();
+    each_field(part, |n, value| {
+        if let (1, Value::Bytes(rotate)) = (n, value) {
+            shifts.extend(first_ints(rotate)?);
+        }
+        Ok(())
+    })?;
+    Ok(shifts)
+}
+
+/// Attributes that frontends give, sorted by name.
+fn frontend(owner: &Bytes, part: &[u8]) -> Result<Vec<(ByteString, ByteString)>, HloError> {
+    let mut map = Vec::new();
+    each_field(part, |n, value| {
+        if let (1, Value::Bytes(entry)) = (n, value) {
+            map.push(map_entry(owner, entry)?);
+        }
+        Ok(())
+    })?;
+    // Of several entries with one key the last one counts.
+    map.reverse();
+    map.sort_by(|(a, _): &(ByteString, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
+    map.dedup_by(|(a, _), (b, _)| a == b);
+    Ok(map)
 }
 
 fn is_list(number: u32) -> bool {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use xprof_skip::{Need, skip};
 
 use super::{HloModuleFacts, module_name_of};
 use crate::wire::{Fields, Value};
@@ -44,8 +45,7 @@ fn check(logdir: &str, expect: &Found) {
     let mut paths = Vec::new();
     traces(&root, &mut paths);
     if paths.is_empty() {
-        eprintln!("SKIPPED: there is no corpus at {}", root.display());
-        return;
+        return skip(Need::Corpus, &format!("there are no traces in {}", root.display()));
     }
     let mut found = Found::default();
     for path in paths {

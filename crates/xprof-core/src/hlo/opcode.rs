@@ -212,6 +212,7 @@ impl Opcode {
     }
 
     /// [`Opcode::is_elementwise`] without `copy`, which moves data but computes nothing.
+    // tidy: a table
     pub fn is_elementwise_math(self) -> bool {
         use Opcode::{
             Abs, Acos, Acosh, Add, And, Asin, Asinh, Atan2, Atanh, BitcastConvert, Cbrt, Ceil, Clamp, Compare, Complex,

@@ -8,6 +8,7 @@
 
 mod added;
 mod columns;
+mod events;
 mod id_table;
 mod line;
 mod marks;

@@ -152,7 +152,7 @@ impl Answer {
             let result = tokio::select! {
                 biased;
                 Some(stage) = progress.recv() => {
-                    return Some(Ok(Part::Progress(Progress { stage: stage.as_str().into(), done: 0, total: 0 })));
+                    return Some(Ok(Part::Progress(Progress { stage: stage.as_str().into() })));
                 }
                 result = run => result,
             };

@@ -15,6 +15,7 @@ use xprof_proto::xprof::worker::v1::map_reply::Part;
 use xprof_proto::xprof::worker::v1::worker_client::WorkerClient;
 use xprof_proto::xprof::worker::v1::{HostStats, MapRequest, StatusRequest};
 use xprof_service::shutdown::Drained;
+use xprof_skip::{Need, skip};
 
 use cluster::{Cluster, request};
 
@@ -293,8 +294,7 @@ async fn maps_real_traces() {
     collect(&corpus.join("logdir"), &mut traces);
     collect(&corpus.join("logdir_synth"), &mut traces);
     if traces.is_empty() {
-        eprintln!("SKIPPED: there are no traces in {}", corpus.display());
-        return;
+        return skip(Need::Corpus, &format!("there are no traces in {}", corpus.display()));
     }
     let cluster = Cluster::start(&[]).await;
     // The smallest ones: this test is about the worker, not about conversion.

@@ -22,11 +22,7 @@ impl Analysis<'_> {
             | Opcode::Domain
             | Opcode::AfterAll
             | Opcode::AddDependency => Cost::zero(),
-            Opcode::Tuple => {
-                let mut cost = Cost::zero();
-                cost.put(RESULT, sizes::bytes(&i.shape) as f32);
-                cost.summed()
-            }
+            Opcode::Tuple => tuple(i),
             Opcode::Slice => moved(usual(), i, 0, array(0)?),
             Opcode::DynamicSlice | Opcode::Gather => moved(usual(), i, shape(1).map_or(0, sizes::bytes), array(0)?),
             Opcode::DynamicUpdateSlice => dynamic_update_slice(usual(), i, array(1)?, shape(2)),
@@ -52,31 +48,19 @@ impl Analysis<'_> {
             }
             Opcode::Map => usual().with_flops(self.called(i, 0)?.total.flops * i.shape.n_elements() as f32),
             Opcode::Scan => {
-                let input = array(0)?;
-                let dim = i.dimensions().first().and_then(|&dim| input.dims.get(usize::try_from(dim).ok()?));
-                let lanes = input.n_elements() / dim.copied().unwrap_or(1).max(1);
-                usual().with_flops(self.called(i, 0)?.total.flops * lanes as f32)
+                let n_lanes = n_lanes(i, array(0)?);
+                usual().with_flops(self.called(i, 0)?.total.flops * n_lanes as f32)
             }
             Opcode::Scatter => self.scatter(computation, i)?,
             Opcode::Sort => {
                 let n = array(0)?.n_elements();
                 usual().with_flops(n.saturating_mul(ceil_log2(n)) as f32)
             }
-            Opcode::Fft => {
-                let lengths = i.ints(crate::hlo::field::FFT_LENGTH).iter();
-                let logs = lengths.fold(1i64, |n, &length| n.saturating_mul(floor_log2(length)));
-                usual().with_flops(array(0)?.n_elements().saturating_mul(logs).saturating_mul(8) as f32)
-            }
+            Opcode::Fft => usual().with_flops(fft(i, array(0)?)),
             Opcode::TriangularSolve => triangular_solve(usual(), i, array(0)?, array(1)?),
             Opcode::Cholesky => cholesky(i, array(0)?),
             Opcode::Transpose if only_relabels(i, array(0)?) => Cost::zero(),
-            Opcode::Infeed => {
-                let mut cost = usual();
-                for n in 0..i.operands.len() {
-                    cost.put(n as u32 + 1, 0.0);
-                }
-                cost.summed()
-            }
+            Opcode::Infeed => infeed(usual(), i),
             Opcode::Outfeed => outfeed(shape(0)),
             opcode if opcode.is_elementwise_math() => usual().with_flops(elementwise(i)),
             _ => usual(),
@@ -140,6 +124,32 @@ fn dynamic_update_slice(mut cost: Cost, i: &Instruction, update: &ArrayShape, in
 
 fn ratio(part: i64, whole: i64) -> f32 {
     if whole == 0 { 1.0 } else { part as f32 / whole as f32 }
+}
+
+fn tuple(i: &Instruction) -> Cost {
+    let mut cost = Cost::zero();
+    cost.put(RESULT, sizes::bytes(&i.shape) as f32);
+    cost.summed()
+}
+
+/// How many scans run side by side.
+fn n_lanes(i: &Instruction, input: &ArrayShape) -> i64 {
+    let dim = i.dimensions().first().and_then(|&dim| input.dims.get(usize::try_from(dim).ok()?));
+    input.n_elements() / dim.copied().unwrap_or(1).max(1)
+}
+
+fn fft(i: &Instruction, input: &ArrayShape) -> f32 {
+    let lengths = i.ints(crate::hlo::field::FFT_LENGTH).iter();
+    let logs = lengths.fold(1i64, |n, &length| n.saturating_mul(floor_log2(length)));
+    input.n_elements().saturating_mul(logs).saturating_mul(8) as f32
+}
+
+/// What it reads comes from outside.
+fn infeed(mut cost: Cost, i: &Instruction) -> Cost {
+    for n in 0..i.operands.len() {
+        cost.put(n as u32 + 1, 0.0);
+    }
+    cost.summed()
 }
 
 /// Pieces that do not end where a warp ends make every thread search for its piece.

@@ -4,6 +4,7 @@
 //! One [`Printer`] prints any part: an instruction as op statistics show it, or as a line of a module's text.
 
 mod attributes;
+mod by_opcode;
 mod collective;
 mod extras;
 mod frames;

@@ -182,12 +182,11 @@ fn check_chain(callees: Vec<Comp>, mut entry: Comp, chain: &[(&str, &str, &[u8],
 }
 
 #[test]
-fn prints_what_is_begun_and_ended() {
+fn prints_what_is_sent_and_received() {
     let (matrix, number, token) = (f32s(&[4, 8]), array(8, &[]), int(2, 17));
-    let context = tuple(&[matrix.clone(), number.clone(), token.clone()]);
-    let entry = || Comp::new(0, &[matrix.clone(), token.clone()]);
+    let context = tuple(&[matrix.clone(), number, token.clone()]);
     let channel = |n| int(26, n);
-    let sent = entry().add("s", "send", &context, &["p0", "p1"], &channel(3));
+    let sent = Comp::new(0, &[matrix.clone(), token.clone()]).add("s", "send", &context, &["p0", "p1"], &channel(3));
     check_chain(
         vec![],
         sent,
@@ -211,6 +210,12 @@ fn prints_what_is_begun_and_ended() {
             ),
         ],
     );
+}
+
+#[test]
+fn prints_what_is_begun_and_ended() {
+    let (matrix, number, token) = (f32s(&[4, 8]), array(8, &[]), int(2, 17));
+    let entry = || Comp::new(0, &[matrix.clone(), token.clone()]);
     let begun = tuple(&[tuple(std::slice::from_ref(&matrix)), matrix.clone(), number]);
     let calls = |n: i64| ints(38, &[n]);
     check_chain(
@@ -239,7 +244,7 @@ fn prints_what_is_begun_and_ended() {
     // A computation that only wraps one instruction: its attributes are shown instead.
     let groups = message(87, message(1, ints(1, &[0, 1])));
     let attributes = message(68, message(1, [message(1, "in"), message(2, "1")].concat()));
-    let wrapped = [groups, channel(5), calls(1), attributes].concat();
+    let wrapped = [groups, int(26, 5), calls(1), attributes].concat();
     let wrapper = Comp::new(2, std::slice::from_ref(&matrix)).add("r", "all-reduce", &matrix, &["p0"], &wrapped);
     check_chain(
         vec![binary(1, "add"), wrapper],

@@ -5,6 +5,7 @@
 //! holds its steps ([`tpu`]); what a GPU ran without a known cause by its place in time ([`gpu`]).
 //! It must not ask what a step costs.
 
+mod connect;
 mod forest;
 mod gpu;
 mod relations;

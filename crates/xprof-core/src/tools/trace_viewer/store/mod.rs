@@ -120,10 +120,7 @@ impl TraceStore {
         let shown = shown_lines(prepared, &timeline, &lines);
         let scans: Vec<LineScan> =
             shown_planes.iter().flat_map(|&(plane, _)| std::mem::take(&mut scans[plane])).collect();
-        for (scan, line) in scans.iter().zip(&shown) {
-            let example = || format!("line {:?} of plane {:?}", line.name(), line.plane.name);
-            problems.count_n(ProblemKind::UnsortedLine, u64::from(scan.was_unsorted), example);
-        }
+        count_unsorted(&scans, &shown, &mut problems);
         tracks::name_threads(&mut devices, &shown, &device_of, |_, line| {
             !line.line.events.is_empty() && !scan::is_counter_line(line)
         });
@@ -268,6 +265,13 @@ fn in_order(without_flows: Vec<(usize, Levels)>, with_flows: Vec<(usize, Levels)
 
 fn once<T>(made: Option<T>) -> OnceLock<T> {
     made.map_or_else(OnceLock::new, OnceLock::from)
+}
+
+fn count_unsorted(scans: &[LineScan], shown: &[ShownLine<'_>], problems: &mut Diag) {
+    for (scan, line) in scans.iter().zip(shown) {
+        let example = || format!("line {:?} of plane {:?}", line.name(), line.plane.name);
+        problems.count_n(ProblemKind::UnsortedLine, u64::from(scan.was_unsorted), example);
+    }
 }
 
 fn shown_lines<'a>(prepared: &'a Prepared, timeline: &'a TimelineLines, lines: &[(u32, u32)]) -> Vec<ShownLine<'a>> {
