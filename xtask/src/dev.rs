@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     if !args.containers {
         crate::ui::build_if_possible()?;
-        return watch(&mut processes(args, &logdir)?, args, &stop);
+        return watch(&mut processes(args, &logdir, &stop)?, args, &stop);
     }
     docker::require_engine()?;
     crate::image::build("latest", true)?;
@@ -88,7 +88,7 @@ fn start(name: &str, mut command: Command) -> Result<Service> {
     Service::start(name, command, false)
 }
 
-fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
+fn processes(args: &Args, logdir: &Path, stop: &AtomicBool) -> Result<Vec<Service>> {
     let programs = crate::programs::build(args.debug)?;
     let mut services = Vec::new();
     let mut addresses = Vec::new();
@@ -97,7 +97,7 @@ fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
         let mut command = Command::new(programs.join("xprof-worker"));
         command.arg(format!("--grpc_port={grpc}")).arg(format!("--port={admin}"));
         let mut worker = start(&format!("worker-{i}"), command)?;
-        worker.wait_for_port(grpc)?;
+        worker.wait_for_port_unless(grpc, stop)?;
         addresses.push(format!("127.0.0.1:{grpc}"));
         services.push(worker);
     }
@@ -107,7 +107,7 @@ fn processes(args: &Args, logdir: &Path) -> Result<Vec<Service>> {
         command.arg(format!("--worker_service_address={}", addresses.join(",")));
     }
     let mut aggregator = start("aggregator", command)?;
-    aggregator.wait_for_port(args.port)?;
+    aggregator.wait_for_port_unless(args.port, stop)?;
     services.push(aggregator);
     Ok(services)
 }

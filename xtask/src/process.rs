@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -53,8 +54,16 @@ impl Service {
 
     /// Waits until the port answers, or the process has ended, or a minute has passed.
     pub fn wait_for_port(&mut self, port: u16) -> Result<()> {
+        self.wait_for_port_unless(port, &AtomicBool::new(false))
+    }
+
+    /// As [`Service::wait_for_port`], and no longer than until somebody wants to stop.
+    pub fn wait_for_port_unless(&mut self, port: u16, stop: &AtomicBool) -> Result<()> {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(60) {
+            if stop.load(Ordering::Relaxed) {
+                bail!("stopped before {} answered", self.name);
+            }
             if let Some(status) = self.ended()? {
                 bail!("{} ended at start with {status}", self.name);
             }

@@ -45,7 +45,7 @@ fn source_file(name: &str, text: &str) -> Vec<String> {
     if !text.starts_with("//!") && !text.starts_with("#!") {
         complaints.push(format!("{name}: the file does not say what it is (`//!` on top)"));
     }
-    let n_lines = text.lines().take_while(|l| *l != "#[cfg(test)]").count();
+    let n_lines = product(text).lines().count();
     let most = if is_test(name) { MAX_TEST_LINES } else { MAX_LINES };
     if n_lines > most {
         complaints.push(format!("{name}: {n_lines} lines before its tests, more than {most}"));
@@ -107,8 +107,7 @@ fn layers(name: &str, text: &str) -> Vec<String> {
     let Some(own) = STAGES.iter().position(|s| *s == stage).filter(|_| !is_test(name)) else {
         return Vec::new();
     };
-    let product = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let code: Vec<&str> = product.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+    let code: Vec<&str> = product(text).lines().filter(|l| !l.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
     let named = named_at_root(&code, module.len());
     STAGES[own + 1..]
@@ -116,6 +115,11 @@ fn layers(name: &str, text: &str) -> Vec<String> {
         .filter(|later| named.contains(*later))
         .map(|later| format!("{name}: {stage} must not import the later stage {later}"))
         .collect()
+}
+
+/// A file without its tests, which come last. (A line `#[cfg(test)]` before `mod tests;` ends nothing.)
+fn product(text: &str) -> &str {
+    text.find("#[cfg(test)]\nmod tests {").map_or(text, |end| &text[..end])
 }
 
 /// What a module, `depth` below the root, names as `crate::NAME`, in a group `crate::{NAME, …}`, or by as many `super::`.
@@ -208,6 +212,7 @@ mod tests {
             ("use super::opstats;\nuse super::super::super::tools;", 0),
             ("// crate::tools::registry has a list\nuse my_crate::tools;", 0),
             ("#[cfg(test)]\nmod tests {\n    use crate::tools;\n}", 0),
+            ("#[cfg(test)]\nmod tests;\nuse crate::{opstats, tools};", 2),
         ] {
             let complaints = layers("crates/xprof-core/src/prep/steps.rs", code);
             let expect: Vec<String> =

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use http::header::{ALLOW, HeaderValue};
 use http::{Method, StatusCode};
 use xprof_core::answer::Format;
 
@@ -19,7 +20,9 @@ use crate::app::State;
 /// would make it several times larger.
 pub async fn route(state: &Arc<State>, request: Request) -> Response {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return respond::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+        let mut response = respond::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
+        return response;
     }
     let headers = request.headers();
     let request_id = &*layers::request_id(headers);

@@ -18,7 +18,7 @@ use super::respond::{self, Facts, Response};
 use crate::app::State;
 use crate::error::{Error, Result};
 
-/// Sessions that wait for their turn; more are refused.
+/// Sessions that are warmed or wait for it; more are refused.
 pub const MAX_WAITING: usize = 64;
 
 /// What is warmed if the request does not say.
@@ -46,7 +46,7 @@ pub async fn serve(state: &Arc<State>, method: &Method, params: &Params, request
         return Ok(respond::text(StatusCode::BAD_REQUEST, text));
     }
     let Ok(place) = Arc::clone(&state.warm_places).try_acquire_owned() else {
-        return Err(Error::Overloaded(format!("{MAX_WAITING} sessions wait to be warmed")));
+        return Err(Error::Overloaded(format!("{MAX_WAITING} sessions are being warmed or wait for it")));
     };
     let warm = warm(Arc::clone(state), with_run, tools, request_id.to_owned());
     tokio::spawn(async move {

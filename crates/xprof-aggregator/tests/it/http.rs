@@ -410,7 +410,7 @@ async fn sessions_can_be_warmed() {
     let answer = server.send(Method::POST, &format!("/generate_cache?session_path={session}"), &[]).await;
     assert_eq!(
         (answer.status.as_u16(), answer.text().as_str()),
-        (503, "the server is busy: 64 sessions wait to be warmed")
+        (503, "the server is busy: 64 sessions are being warmed or wait for it")
     );
     drop(places);
     until("the answer is there", || state.warming.available_permits() == 1 && state.answers.len() == 1).await;

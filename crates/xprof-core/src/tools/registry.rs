@@ -87,7 +87,7 @@ impl Entry {
             check: |params| T::options(params).map(drop),
             map: |host, params, diag| T::map(host, &T::options(params)?, diag).map(AnyArtifact::new),
             reduce: |params, out| {
-                let options = T::options(params)?;
+                let options = T::options(&params.only(T::PARAMS))?;
                 Ok(Box::new(Typed::<T> { reduction: T::reduce(&options), options, out }))
             },
             decode: |bytes| T::Artifact::decode(bytes).map(AnyArtifact::new),
@@ -231,4 +231,16 @@ pub fn find_for_clients(name: &str) -> Result<&'static Entry> {
 /// The tool or the step of that name.
 pub fn find(name: &str) -> Result<&'static Entry> {
     TOOLS.iter().find(|t| t.name == name).ok_or_else(|| Error::UnknownTool(name.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn map_depends_on_parameters_of_its_tool() {
+        for tool in TOOLS {
+            assert!(tool.map_params.iter().all(|name| tool.params.contains(name)), "{}", tool.name);
+        }
+    }
 }

@@ -65,7 +65,7 @@ pub fn wrong_version(artifact: &str, asked: u32, ours: u32) -> Status {
 
 /// A defect.
 pub fn internal(text: impl Into<String>) -> Status {
-    with_details(Status::internal(text), "internal", Retry::Elsewhere)
+    with_details(Status::internal(text), "internal", Retry::No)
 }
 
 fn code_of(error: &Error) -> Code {

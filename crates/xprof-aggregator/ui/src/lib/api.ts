@@ -1,4 +1,5 @@
 /** Asks the server. Every request can be aborted, and every failure says what a person needs to know. */
+import { decode } from './url';
 
 /** An answer and what its headers say about it. */
 export interface Answer<T> {
@@ -87,7 +88,7 @@ function partial(headers: Headers): Partial | undefined {
   return {
     nOk,
     nHosts,
-    failedHosts: (headers.get('x-xprof-failed-hosts') ?? '').split(',').filter(Boolean),
+    failedHosts: (headers.get('x-xprof-failed-hosts') ?? '').split(',').filter(Boolean).map(decode),
     reason: headers.get('x-xprof-reason') ?? '',
   };
 }

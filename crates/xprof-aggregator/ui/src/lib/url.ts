@@ -72,7 +72,8 @@ function encode(value: string): string {
   return encodeURIComponent(value).replace(/%(?:2C|3A|2F|40|28|29|7E)/g, decodeURIComponent);
 }
 
-function decode(text: string): string {
+/** What is no valid escape stays as it is. */
+export function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {

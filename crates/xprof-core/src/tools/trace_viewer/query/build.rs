@@ -203,7 +203,7 @@ fn times(scope: &Scope<'_>, serials: &Serials, track_idx: usize, positions: &[u3
     }
     if !matches!(track.kind, TrackKind::Counter { .. }) {
         events.duration_ps = positions.iter().map(|&p| times.at(p as usize).1).collect();
-        if !serials.none_of(track_idx) {
+        if positions.iter().any(|&p| serials.of(track_idx, p) != 0) {
             events.serials = positions.iter().map(|&p| serials.of(track_idx, p)).collect();
         }
     }
@@ -260,18 +260,15 @@ fn tables_of_lines(lines: &[ShownLine<'_>]) -> Vec<u32> {
     table_of_line.collect()
 }
 
-/// Visible names by metadata row.
+/// Visible names by metadata row. A map, because there are as many as rows of the answer, and most of those have few names.
 struct Names<'a> {
     table_of_line: &'a [u32],
-    tables: Vec<Vec<u32>>,
+    by_row: FxHashMap<(u32, u32), u32>,
 }
-
-const UNKNOWN: u32 = u32::MAX;
 
 impl<'a> Names<'a> {
     fn new(table_of_line: &'a [u32]) -> Self {
-        let n_tables = table_of_line.iter().max().map_or(0, |&last| last as usize + 1);
-        Self { table_of_line, tables: vec![Vec::new(); n_tables] }
+        Self { table_of_line, by_row: FxHashMap::default() }
     }
 
     /// The text that is an event's visible name.
@@ -282,16 +279,7 @@ impl<'a> Names<'a> {
         {
             return texts.add(name.into_owned());
         }
-        let table = &mut self.tables[self.table_of_line[line_idx as usize] as usize];
-        let row = event.metadata_row() as usize;
-        if let Some(&known) = table.get(row).filter(|&&known| known != UNKNOWN) {
-            return known;
-        }
-        let text = texts.share(event.metadata().shown_name());
-        if row < line.plane.event_metadata.len() {
-            table.resize(line.plane.event_metadata.len(), UNKNOWN);
-            table[row] = text;
-        }
-        text
+        let key = (self.table_of_line[line_idx as usize], event.metadata_row());
+        *self.by_row.entry(key).or_insert_with(|| texts.share(event.metadata().shown_name()))
     }
 }

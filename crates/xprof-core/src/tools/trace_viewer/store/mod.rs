@@ -3,8 +3,8 @@
 //! Takes a prepared trace and refers to its columns; gives what every query needs and none computes again.
 //! It must not hold events: what it adds to a trace is a few bytes per event.
 //!
-//! The store lives with its [`Prepared`] trace. Levels of detail are made when the first query needs them, at first no finer
-//! ones than it needs: to find out about the fine ones is most of the work, and large windows are asked for first.
+//! The store lives with its [`Prepared`] trace. Levels of detail are made when a query needs them. A window that comes first
+//! gets no finer ones than it needs: to find out about the fine ones is most of the work, and people begin with a large window.
 
 mod filters;
 pub mod flows;
@@ -91,6 +91,7 @@ impl Memoized for TraceStore {
             + timeline_weight(&self.timeline)
             + levels.map(Levels::weight).sum::<usize>()
             + self.flow_numbers.get().map_or(0, FlowNumbers::weight)
+            + self.long_texts.get().map_or(0, |texts| texts.capacity() * size_of::<ByteString>())
     }
 }
 
