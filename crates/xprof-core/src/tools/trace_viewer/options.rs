@@ -63,12 +63,12 @@ pub struct DetailsQuery {
 }
 
 impl Options {
-    /// All parameters.
+    /// All parameters; the first one decides about the form of the answer alone.
     pub const PARAMS: &'static [&'static str] = &[
+        "format",
         "duration_ms",
         "end_time_ms",
         "event_name",
-        "format",
         "full_dma",
         "resolution",
         "search_metadata",
@@ -78,17 +78,7 @@ impl Options {
     ];
 
     /// The parameters that decide which events are in the answer.
-    pub const MAP_PARAMS: &'static [&'static str] = &[
-        "duration_ms",
-        "end_time_ms",
-        "event_name",
-        "full_dma",
-        "resolution",
-        "search_metadata",
-        "search_prefix",
-        "start_time_ms",
-        "unique_id",
-    ];
+    pub const MAP_PARAMS: &'static [&'static str] = Self::PARAMS.split_at(1).1;
 
     /// Reads a request. parity: every number is checked, also those that the kind of query does not use.
     pub fn read(params: &Params) -> Result<Self> {
